@@ -1,1 +1,15 @@
-//! controller
+//! sluice-controller: takes Rollouts through their steps.
+//!
+//! The life of a release: watch → **observe** (read what is) → **spec** (a checked strategy or
+//! every error at once) → **plan** (pure: strategy, observed, now → actions and next status) →
+//! **apply** (in a fixed order) → **status**. The modules stand in the order of that story.
+
+pub mod rollout;
+pub mod analysis;
+pub mod conditions;
+pub mod traffic;
+pub mod fleets;
+pub mod publish;
+pub mod leader;
+
+pub mod clock;

@@ -1,1 +1,39 @@
-//! judgement
+//! Is the canary worse? The statistics of Sluice, as pure functions: no I/O, no clock, no randomness.
+//!
+//! # The story of a verdict
+//!
+//! 1. Proxies count, per weight epoch and arm, who was sent there and who fared badly, and send
+//!    these counts cumulatively ([`EpochEvidence`], [`LatencyEvidence`] over [`LATENCY_BOUNDS_US`]).
+//! 2. At each look a test compares with the counts that it remembers; the difference is a *tick*.
+//!    A lost message merges ticks, a restarted process starts a fresh base, and a new controller's
+//!    first look is one big tick.
+//! 3. Each tick is a bet against "a bad one is at most `ratio` times as likely in the canary as in
+//!    stable". The fortune so far is the e-value. While the claim holds, it reaches 1/α with a
+//!    chance of at most α, *however often anybody looks* (Ville's inequality), so a look per tick
+//!    costs nothing. [`ErrorTest`] bets on failures, [`LatencyTest`] on slowness.
+//! 4. Where there is no other arm (above 95 % share), the bet is against stable's rate of the epoch
+//!    before, or against a fixed limit; [`SuccessRateTest`] and [`QuantileTest`] hold the canary
+//!    against limits that people wrote.
+//! 5. A [`Verdict`] says what was decided and carries its [`Reasons`]. Too little evidence is an
+//!    outcome of its own; a test never takes silence for health.
+//! 6. [`predicted_requests_to_detect`] says beforehand how long a regression of a given size would
+//!    go unseen at the present share.
+
+pub mod buckets;
+pub mod error_share;
+pub mod evidence;
+pub mod guard;
+pub mod latency;
+pub mod prediction;
+pub mod verdict;
+mod wager;
+#[cfg(test)]
+mod simulations;
+
+pub use buckets::{LATENCY_BOUNDS, LATENCY_BOUNDS_US, LATENCY_BUCKETS, bucket_of};
+pub use error_share::{ErrorSettings, ErrorTest};
+pub use evidence::{Arm, EpochEvidence, LatencyArm, LatencyEvidence, Stratum};
+pub use guard::{QuantileSettings, QuantileTest, SuccessRateSettings, SuccessRateTest};
+pub use latency::{Counted, LatencySettings, LatencyTest};
+pub use prediction::predicted_requests_to_detect;
+pub use verdict::{Decision, Measure, Reasons, TestUsed, Verdict};

@@ -1,1 +1,6 @@
-//! proxy
+//! sluice-proxy: splits an application's traffic between stable and canary, and measures both.
+//!
+//! The life of a request: accept → TLS → **route** (which rule) → **split** (which backend, that is
+//! which revision) → **cluster** (which endpoint) → **upstream** (this worker's own connections) →
+//! relay bodies → **observe** → perhaps retry. The modules stand in that order; the control side
+//! (configuration, uplink, fuse, metrics, drain) follows.

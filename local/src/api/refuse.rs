@@ -1,0 +1,210 @@
+//! Refusals: every error that the server answers, as the `Status` object that Kubernetes' clients
+//! know how to read. Constructors are named for the reason.
+
+use kube::core::Status;
+use kube::core::response::{StatusCause, StatusDetails};
+
+use super::kinds::Kind;
+
+/// An error answer. Boxed, as it is large and rare.
+pub(super) type Refusal = Box<Status>;
+
+/// One thing wrong with an object: where and what.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Cause {
+    pub(super) field: String,
+    pub(super) reason: &'static str,
+    pub(super) message: String,
+}
+
+impl Cause {
+    pub(super) fn invalid(field: &str, value: &serde_json::Value, why: &str) -> Self {
+        let message = format!("Invalid value: {value}: {why}");
+        Self { field: field.to_owned(), reason: "FieldValueInvalid", message }
+    }
+
+    pub(super) fn required(field: &str, why: &str) -> Self {
+        let message = match why {
+            "" => "Required value".to_owned(),
+            why => format!("Required value: {why}"),
+        };
+        Self { field: field.to_owned(), reason: "FieldValueRequired", message }
+    }
+
+    pub(super) fn duplicate(field: &str, value: &serde_json::Value) -> Self {
+        let message = format!("Duplicate value: {value}");
+        Self { field: field.to_owned(), reason: "FieldValueDuplicate", message }
+    }
+
+    pub(super) fn unsupported(field: &str, value: &serde_json::Value, accepted: &str) -> Self {
+        let message = format!("Unsupported value: {value}: supported values: {accepted}");
+        Self { field: field.to_owned(), reason: "FieldValueNotSupported", message }
+    }
+
+    pub(super) fn forbidden(field: &str, why: &str) -> Self {
+        let message = format!("Forbidden: {why}");
+        Self { field: field.to_owned(), reason: "FieldValueForbidden", message }
+    }
+
+    pub(super) fn wrong_type(field: &str, got: &str, want: &str) -> Self {
+        let message = format!(
+            "Invalid value: \"{got}\": {field} in body must be of type {want}: \"{got}\""
+        );
+        Self { field: field.to_owned(), reason: "FieldValueTypeInvalid", message }
+    }
+}
+
+fn refusal(code: u16, reason: &str, message: &str) -> Refusal {
+    Box::new(Status::failure(message, reason).with_code(code))
+}
+
+fn about(kind: &Kind, name: &str) -> StatusDetails {
+    StatusDetails {
+        name: name.to_owned(),
+        group: kind.group.clone(),
+        kind: kind.plural.clone(),
+        uid: String::new(),
+        causes: Vec::new(),
+        retry_after_seconds: 0,
+    }
+}
+
+fn qualified(kind: &Kind) -> String {
+    if kind.group.is_empty() { kind.plural.clone() } else { format!("{}.{}", kind.plural, kind.group) }
+}
+
+/// 404 for an object.
+pub(super) fn not_found(kind: &Kind, name: &str) -> Refusal {
+    let message = format!("{} \"{name}\" not found", qualified(kind));
+    let mut status = refusal(404, "NotFound", &message);
+    status.details = Some(about(kind, name));
+    status
+}
+
+/// 404 for a path that leads nowhere.
+pub(super) fn no_such_path() -> Refusal {
+    refusal(404, "NotFound", "the server could not find the requested resource")
+}
+
+/// 409 for a name that is taken.
+pub(super) fn already_exists(kind: &Kind, name: &str) -> Refusal {
+    let message = format!("{} \"{name}\" already exists", qualified(kind));
+    let mut status = refusal(409, "AlreadyExists", &message);
+    status.details = Some(about(kind, name));
+    status
+}
+
+/// 409 for a write that relied on something that has changed.
+pub(super) fn conflict(kind: &Kind, name: &str, why: &str) -> Refusal {
+    let message =
+        format!("Operation cannot be fulfilled on {} \"{name}\": {why}", qualified(kind));
+    let mut status = refusal(409, "Conflict", &message);
+    status.details = Some(about(kind, name));
+    status
+}
+
+/// The sentence of a stale resourceVersion, as clients and people search for it.
+pub(super) const STALE: &str =
+    "the object has been modified; please apply your changes to the latest version and try again";
+
+/// 422 with every cause.
+pub(super) fn invalid(kind: &Kind, name: &str, causes: Vec<Cause>) -> Refusal {
+    let listed: Vec<String> =
+        causes.iter().map(|cause| format!("{}: {}", cause.field, cause.message)).collect();
+    let listed = match listed.as_slice() {
+        [one] => one.clone(),
+        many => format!("[{}]", many.join(", ")),
+    };
+    let subject = if kind.group.is_empty() {
+        kind.kind.clone()
+    } else {
+        format!("{}.{}", kind.kind, kind.group)
+    };
+    let mut status =
+        refusal(422, "Invalid", &format!("{subject} \"{name}\" is invalid: {listed}"));
+    let mut details = about(kind, name);
+    details.kind.clone_from(&kind.kind);
+    details.causes = causes
+        .into_iter()
+        .map(|cause| StatusCause {
+            reason: cause.reason.to_owned(),
+            message: cause.message,
+            field: cause.field,
+        })
+        .collect();
+    status.details = Some(details);
+    status
+}
+
+/// 400.
+pub(super) fn bad_request(message: &str) -> Refusal {
+    refusal(400, "BadRequest", message)
+}
+
+/// 403.
+pub(super) fn forbidden(kind: &Kind, name: &str, why: &str) -> Refusal {
+    let message = format!("{} \"{name}\" is forbidden: {why}", qualified(kind));
+    let mut status = refusal(403, "Forbidden", &message);
+    status.details = Some(about(kind, name));
+    status
+}
+
+/// 410 for a resourceVersion that history no longer reaches.
+pub(super) fn expired(asked: u64, oldest: u64) -> Refusal {
+    refusal(410, "Expired", &format!("too old resource version: {asked} ({oldest})"))
+}
+
+/// 504 for a resourceVersion that is not there yet.
+pub(super) fn too_new(asked: u64, current: u64) -> Refusal {
+    let message = format!("Timeout: Too large resource version: {asked}, current: {current}");
+    let mut status = refusal(504, "Timeout", &message);
+    status.details = Some(StatusDetails {
+        name: String::new(),
+        group: String::new(),
+        kind: String::new(),
+        uid: String::new(),
+        causes: vec![StatusCause {
+            reason: "ResourceVersionTooLarge".to_owned(),
+            message: "Too large resource version".to_owned(),
+            field: String::new(),
+        }],
+        retry_after_seconds: 1,
+    });
+    status
+}
+
+/// 405.
+pub(super) fn method_not_allowed() -> Refusal {
+    let message = "the server does not allow this method on the requested resource";
+    refusal(405, "MethodNotAllowed", message)
+}
+
+/// 406.
+pub(super) fn not_acceptable() -> Refusal {
+    let message = "only the following media types are accepted: application/json";
+    refusal(406, "NotAcceptable", message)
+}
+
+/// 413.
+pub(super) fn too_large(limit: usize) -> Refusal {
+    let message = format!("Request entity is too large: limit is {limit}");
+    refusal(413, "RequestEntityTooLarge", &message)
+}
+
+/// 415.
+pub(super) fn unsupported_media_type(got: &str, accepted: &str) -> Refusal {
+    let message = format!(
+        "the body of the request was in an unknown format ({got}) - accepted media types include: {accepted}"
+    );
+    refusal(415, "UnsupportedMediaType", &message)
+}
+
+/// 500.
+pub(super) fn internal(message: &str) -> Refusal {
+    refusal(500, "InternalError", &format!("Internal error occurred: {message}"))
+}
+
+/// 501 with a sentence: what this server leaves out, it says so.
+pub(super) fn not_done(sentence: &str) -> Refusal {
+    refusal(501, "NotImplemented", sentence)
+}

@@ -1,0 +1,2 @@
+//! The kubelet.
+pub mod supervisor;
