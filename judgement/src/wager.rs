@@ -38,6 +38,7 @@ pub(crate) struct Purse<const LANES: usize> {
 pub(crate) struct Tick {
     pub(crate) at_risk: (u64, u64),
     pub(crate) bad: (u64, u64),
+    pub(crate) fresh: (u64, u64),
 }
 
 // === impl Purse ===
@@ -103,6 +104,7 @@ impl Tick {
         Self {
             at_risk: (at_risk(before.0, now.0), at_risk(before.1, now.1)),
             bad: (bad(before.0, now.0), bad(before.1, now.1)),
+            fresh: (now.0.exposed - before.0.exposed, now.1.exposed - before.1.exposed),
         }
     }
 
@@ -117,7 +119,11 @@ impl Tick {
     /// them, so by Hoeffding's comparison with drawing *with* replacement their expectation is ≤ 1.
     pub(crate) fn share_factors(&self, ratio: f64) -> Factors {
         let bad = (self.bad.0.min(self.at_risk.0) as f64, self.bad.1.min(self.at_risk.1) as f64);
-        let q = crate::evidence::share(self.at_risk.0, self.at_risk.1);
+        let q0 = crate::evidence::share(self.at_risk.0, self.at_risk.1);
+        let qf = crate::evidence::share(self.fresh.0, self.fresh.1);
+        let c = self.at_risk.0 as f64; let n = c + self.at_risk.1 as f64;
+        let qs = ((c + 1.0 + c.sqrt())/(n+1.0)).min(1.0);
+        let q = match std::env::var("Q").as_deref() { Ok("max") => q0.max(qf), Ok("sd") => qs, Ok("both") => qs.max(qf), Ok("half") => q0.max(0.5*(q0+qf)), _ => q0 };
         let tolerated = q * ratio / (1.0 - q + q * ratio);
         RATIOS.map(|r| bad.0 * r.ln() - (bad.0 + bad.1) * (1.0 - tolerated + tolerated * r).ln())
     }
@@ -187,7 +193,7 @@ mod tests {
     fn factors_of_one_draw_average_to_at_most_one() {
         for (canary, stable) in [(1, 99), (50, 50), (99, 1), (3, 1)] {
             let q = canary as f64 / (canary + stable) as f64;
-            let tick = |bad| Tick { at_risk: (canary, stable), bad }.share_factors(1.0);
+            let tick = |bad| Tick { at_risk: (canary, stable), bad, fresh: (canary, stable) }.share_factors(1.0);
             let (hit, miss) = (tick((1, 0)), tick((0, 1)));
             for (hit, miss) in hit.iter().zip(miss) {
                 assert!((q * hit.exp() + (1.0 - q) * miss.exp() - 1.0).abs() < 1e-9);

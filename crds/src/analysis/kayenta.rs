@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Unknown, schema};
+use crate::Unknown;
 
 /// A judgement by Kayenta.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema, PartialEq)]
@@ -25,10 +25,9 @@ pub struct KayentaMetric {
     pub threshold: KayentaThreshold,
     /// What is compared.
     pub scopes: Vec<KayentaScope>,
-    /// How far to look back.
+    /// Whether each look covers all the time so far.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "schema::any")]
-    pub lookback: Option<serde_json::Value>,
+    pub lookback: Option<bool>,
     /// Fields that this version does not know, kept as they came.
     #[serde(flatten)]
     #[schemars(skip)]

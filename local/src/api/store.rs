@@ -192,7 +192,6 @@ impl State {
         let gone = Arc::new(gone);
         if kind.is_crd() {
             self.kinds.forget(name(object));
-            self.objects.remove(name(object));
         }
         self.tell(Change {
             revision,
@@ -212,27 +211,18 @@ impl State {
         revision: u64,
     ) -> Result<(), Refusal> {
         let Some(journal) = &mut self.journal else { return Ok(()) };
-        journal.append(revision, &kind.place, key, object.map(Arc::as_ref)).map_err(|error| {
-            tracing::error!(%error, "a change was refused because it cannot be kept");
-            refuse::internal(&error.to_string())
-        })?;
+        let mut kept = Ok(());
         if journal.wants_compaction() {
             let objects = self.objects.iter().flat_map(|(place, objects)| {
                 objects.iter().map(move |(key, object)| (place, key, object))
             });
-            journal.compact(self.revision, objects).map_err(|error| {
-                tracing::error!(%error, "the journal cannot be compacted");
-                refuse::internal(&error.to_string())
-            })?;
-            let journal = self.journal.as_mut();
-            let again = journal.map(|journal| {
-                journal.append(revision, &kind.place, key, object.map(Arc::as_ref))
-            });
-            if let Some(Err(error)) = again {
-                return Err(refuse::internal(&error.to_string()));
-            }
+            kept = journal.compact(self.revision, objects);
         }
-        Ok(())
+        kept.and_then(|()| journal.append(revision, &kind.place, key, object.map(Arc::as_ref)))
+            .map_err(|error| {
+                tracing::error!(%error, "a change was refused because it cannot be kept");
+                refuse::internal(&error.to_string())
+            })
     }
 
     /// A stored definition takes effect: its kinds are served from this moment on.

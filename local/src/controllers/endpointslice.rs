@@ -154,7 +154,7 @@ pub fn plan(service: &Service, pods: &[Pod], existing: &[EndpointSlice]) -> Plan
             None => plan.create.push(new),
         }
     }
-    plan.delete = spare.map(ResourceExt::name_any).collect();
+    plan.delete = spare.map(kube::ResourceExt::name_any).collect();
     plan
 }
 

@@ -118,7 +118,11 @@ async fn write_status(jobs: &Api<Job>, job: &Job, status: &JobStatus) -> Result<
     if job.status.as_ref().map(with_zeros).as_ref() == Some(&with_zeros(status)) {
         return Ok(());
     }
-    let patch = json!({"metadata": {"uid": job.uid()}, "status": status});
+    let mut patch = json!({"metadata": {"uid": job.uid()}, "status": status});
+    if status.start_time.is_none() {
+        // A merge patch keeps what it does not mention.
+        patch["status"]["startTime"] = serde_json::Value::Null;
+    }
     jobs.patch_status(&job.name_any(), &PatchParams::default(), &Patch::Merge(patch))
         .await
         .map_err(failed("write the Job's status"))?;

@@ -235,3 +235,15 @@ pub struct OutlierPolicy {
     /// At most this share of the endpoints at once, in per cent.
     pub max_percent: u32,
 }
+
+// === impl Hostname ===
+
+impl std::fmt::Display for Hostname {
+    /// As a document has it.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Exact(name) => f.write_str(name),
+            Self::Wildcard(suffix) => write!(f, "*.{suffix}"),
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! `list`: the objects that a selector means, as of one revision, in pages where asked.
+//!
+//! A page after the first shows the objects of its part of the collection as they are *now*, under
+//! the revision of the first page: a watch from that revision brings everything since, so an
+//! informer ends up right. A token older than the history is refused with 410, as Kubernetes does.
+
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use http::StatusCode;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::answer::{self, Answer, Form};
+use super::kinds::Kind;
+use super::object::{name, namespace};
+use super::refuse::{self, Refusal};
+use super::request::Request;
+use super::route::Target;
+use super::select::Selector;
+use super::server::ApiServer;
+use super::store::{Interest, Key, State};
+use super::table;
+
+/// Where the next page begins.
+#[derive(Debug, Deserialize, Serialize)]
+struct Token {
+    revision: u64,
+    after: Key,
+}
+
+/// One page.
+struct Page {
+    objects: Vec<Arc<Value>>,
+    revision: u64,
+    next: Option<Token>,
+    remaining: usize,
+}
+
+/// Answers `GET` of a collection.
+pub(super) fn list(
+    server: &ApiServer,
+    request: &Request,
+    target: &Target,
+) -> Result<Answer, Refusal> {
+    let form = Form::accepted(&request.accept)?;
+    let interest = interest(request, target)?;
+    let page = page(&server.state(), request, &interest)?;
+    let mut metadata = json!({"resourceVersion": page.revision.to_string()});
+    if let Some(next) = &page.next {
+        let token = serde_json::to_vec(next).map_err(|e| refuse::internal(&e.to_string()))?;
+        metadata["continue"] = Value::String(URL_SAFE_NO_PAD.encode(token));
+        metadata["remainingItemCount"] = json!(page.remaining);
+    }
+    let value = match form {
+        Form::Table => {
+            let options = table::Options::of(request);
+            let mut value = table::of_objects(&target.kind, &page.objects, &options);
+            value["metadata"] = metadata;
+            value
+        }
+        Form::Plain => plain(&target.kind, &page.objects, metadata),
+        Form::Metadata => json!({
+            "kind": "PartialObjectMetadataList",
+            "apiVersion": "meta.k8s.io/v1",
+            "metadata": metadata,
+            "items": page.objects.iter().map(|object| answer::metadata_only(object)).collect::<Vec<_>>(),
+        }),
+    };
+    Ok(answer::json(StatusCode::OK, &value))
+}
+
+/// A list object.
+pub(super) fn plain(kind: &Kind, objects: &[Arc<Value>], metadata: Value) -> Value {
+    let items: Vec<Value> =
+        objects.iter().map(|object| answer::present(kind, object).into_owned()).collect();
+    json!({
+        "kind": kind.list_kind,
+        "apiVersion": kind.api_version(),
+        "metadata": metadata,
+        "items": items,
+    })
+}
+
+/// What a list or a watch is about.
+pub(super) fn interest(request: &Request, target: &Target) -> Result<Interest, Refusal> {
+    let query = &request.query;
+    let labels = query.get("labelSelector").unwrap_or_default();
+    let fields = query.get("fieldSelector").unwrap_or_default();
+    Ok(Interest {
+        place: target.kind.place.clone(),
+        namespace: (!target.namespace.is_empty()).then(|| target.namespace.clone()),
+        selector: Selector::parse(labels, fields, &target.kind.place)?,
+    })
+}
+
+/// The objects that an interest is about, in order.
+pub(super) fn wanted(state: &State, interest: &Interest) -> Vec<Arc<Value>> {
+    let mut objects = state.all(&interest.place);
+    objects.retain(|object| interest.wants(object));
+    objects
+}
+
+fn page(state: &State, request: &Request, interest: &Interest) -> Result<Page, Refusal> {
+    let token = token(request)?;
+    let current = state.revision();
+    let revision = token.as_ref().map_or(current, |token| token.revision);
+    if token.is_some() && revision < state.oldest() {
+        return Err(refuse::expired(revision, state.oldest()));
+    }
+    if token.is_none() {
+        check_revision(request, current)?;
+    }
+    let mut objects = wanted(state, interest);
+    if let Some(token) = &token {
+        let (namespace_after, name_after) = &token.after;
+        objects.retain(|object| {
+            (namespace(object), name(object)) > (namespace_after.as_str(), name_after.as_str())
+        });
+    }
+    let limit = request.query.number("limit")?.unwrap_or(0) as usize;
+    let remaining = if limit == 0 { 0 } else { objects.len().saturating_sub(limit) };
+    objects.truncate(objects.len() - remaining);
+    let next = objects.last().filter(|_| remaining > 0).map(|last| Token {
+        revision,
+        after: (namespace(last).to_owned(), name(last).to_owned()),
+    });
+    Ok(Page { objects, revision, next, remaining })
+}
+
+fn token(request: &Request) -> Result<Option<Token>, Refusal> {
+    let Some(text) = request.query.get("continue").filter(|text| !text.is_empty()) else {
+        return Ok(None);
+    };
+    let decoded = URL_SAFE_NO_PAD.decode(text).ok();
+    let token = decoded.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+    token.map(Some).ok_or_else(|| refuse::bad_request("continue key is not valid"))
+}
+
+/// Lists are always current, which is right for every match but `Exact`.
+fn check_revision(request: &Request, current: u64) -> Result<(), Refusal> {
+    let matching = request.query.get("resourceVersionMatch").unwrap_or_default();
+    let asked = request.query.number("resourceVersion")?;
+    match (matching, asked) {
+        (_, None) if !matching.is_empty() => Err(refuse::bad_request(
+            "resourceVersionMatch is forbidden unless resourceVersion is provided",
+        )),
+        (_, Some(asked)) if asked > current => Err(refuse::too_new(asked, current)),
+        ("Exact", Some(asked)) if asked < current => Err(refuse::expired(asked, current)),
+        _ => Ok(()),
+    }
+}
