@@ -1,1 +1,3 @@
 //! The analysis.
+
+pub mod compose;

@@ -220,3 +220,6 @@ fn container_port(port: &Value) -> Option<ContainerPort<'_>> {
             .unwrap_or("TCP"),
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -51,3 +51,6 @@ fn opened(mut document: Value) -> Vec<Value> {
         None => vec![document],
     }
 }
+
+#[cfg(test)]
+mod tests;

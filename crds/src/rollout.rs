@@ -255,3 +255,6 @@ pub struct RequiredAntiAffinity {
     #[schemars(skip)]
     pub unknown: Unknown,
 }
+
+#[cfg(test)]
+mod tests;

@@ -159,3 +159,6 @@ pub(crate) fn immutable_selector(generator: &mut SchemaGenerator) -> Schema {
     );
     schema
 }
+
+#[cfg(test)]
+mod tests;

@@ -36,7 +36,9 @@ pub fn bucket_of(us: u64) -> usize {
 /// A limit is snapped *down* only when it lies between two bounds, so a test never overlooks what
 /// the limit forbids, and says which bound it used.
 pub fn bound_at_or_below(us: u64) -> usize {
-    LATENCY_BOUNDS_US.partition_point(|&bound| bound <= us).saturating_sub(1)
+    LATENCY_BOUNDS_US
+        .partition_point(|&bound| bound <= us)
+        .saturating_sub(1)
 }
 
 #[cfg(test)]
@@ -51,7 +53,14 @@ mod tests {
 
     #[test]
     fn a_latency_falls_into_the_bucket_that_contains_it() {
-        let rows = [(0, 0), (500, 0), (501, 1), (1_000, 3), (1_001, 4), (60_000_000, 56)];
+        let rows = [
+            (0, 0),
+            (500, 0),
+            (501, 1),
+            (1_000, 3),
+            (1_001, 4),
+            (60_000_000, 56),
+        ];
         for (us, bucket) in rows {
             assert_eq!(bucket_of(us), bucket, "{us} µs");
         }
@@ -61,7 +70,12 @@ mod tests {
 
     #[test]
     fn a_limit_snaps_to_the_bound_at_or_below_it() {
-        for (us, bound) in [(1, 500), (500_000, 500_000), (550_000, 500_000), (90_000_000, 60_000_000)] {
+        for (us, bound) in [
+            (1, 500),
+            (500_000, 500_000),
+            (550_000, 500_000),
+            (90_000_000, 60_000_000),
+        ] {
             assert_eq!(LATENCY_BOUNDS_US[bound_at_or_below(us)], bound, "{us} µs");
         }
     }

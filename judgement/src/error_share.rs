@@ -5,12 +5,12 @@
 //! canary's with the chance q′ = q·m/(1−q+q·m), q being the canary's *measured* share of those at
 //! risk: exposed in this epoch and not yet bad. The configured weight would be wrong with sticky
 //! users, and the share of all exposed would be wrong once bad users, who count once, have left.
-//! Both arms failing together (a shared database) leaves q as it is, and is no evidence.
+//! (Where the share of all exposed is larger, it is taken: see `wager`.) Both arms failing together (a shared database) leaves q as it is, and is no evidence.
 //!
 //! **Epochs.** Every weight epoch is a test of its own at 0.6·α/k², k being its number in the run:
 //! sticky users keep their side from epoch to epoch, so evidence of two epochs is not independent
 //! and must not be multiplied. This is also one of the two answers to late faults: a new step starts
-//! afresh. The other is the reserve of [`crate::wager`]. The parts sum to less than α, so
+//! afresh. The other is the reserve of `wager`. The parts sum to less than α, so
 //! the promise holds for the whole run, however many steps and looks it has.
 //!
 //! **Strata.** Users with a key and requests without are drawn apart; both stake from one purse, so
@@ -25,9 +25,7 @@ use std::collections::VecDeque;
 
 use crate::evidence::{Arm, EpochEvidence, Stratum};
 use crate::verdict::{Decision, Measure, Reasons, TestUsed, Verdict};
-use crate::wager::{
-    MOST, Purse, Tick, baseline_delta, epoch_part, limit_factors, upper_bound,
-};
+use crate::wager::{MOST, Purse, Tick, baseline_delta, epoch_part, limit_factors, upper_bound};
 
 /// Above this share the other arm is too small to compare with.
 pub(crate) const ONE_ARM_SHARE: f64 = 0.95;
@@ -119,7 +117,11 @@ impl ErrorSettings {
 
     /// The defaults of the analysis: α 0.01, ratio 1.2.
     pub const fn analysis() -> Self {
-        Self { alpha: 0.01, ratio: 1.2, ..Self::fuse() }
+        Self {
+            alpha: 0.01,
+            ratio: 1.2,
+            ..Self::fuse()
+        }
     }
 
     /// α of this one process.
@@ -176,7 +178,11 @@ impl ErrorTest {
 
     /// The index of an epoch, begun if it is new; the oldest makes room.
     fn position(&mut self, epoch: u64) -> usize {
-        if let Some(index) = self.epochs.iter().position(|known| known.seen.epoch == epoch) {
+        if let Some(index) = self
+            .epochs
+            .iter()
+            .position(|known| known.seen.epoch == epoch)
+        {
             return index;
         }
         if self.epochs.len() == EPOCHS_REMEMBERED
@@ -186,7 +192,9 @@ impl ErrorTest {
             self.forgotten_draws += oldest.seen.drawn().canary.exposed;
         }
         self.begun += 1;
-        let index = self.epochs.partition_point(|known| known.seen.epoch < epoch);
+        let index = self
+            .epochs
+            .partition_point(|known| known.seen.epoch < epoch);
         self.epochs.insert(index, Epoch::new(epoch, self.begun));
         index
     }
@@ -201,9 +209,16 @@ impl ErrorTest {
         let loudest = self.epochs.iter().reduce(|best, epoch| {
             let louder = epoch.ln_weighted() >= best.ln_weighted().max(0.0);
             // While nobody speaks up, people want to read about the present epoch.
-            if louder || best.ln_weighted() < 0.0 { epoch } else { best }
+            if louder || best.ln_weighted() < 0.0 {
+                epoch
+            } else {
+                best
+            }
         });
-        let evidence = self.epochs.iter().map(|epoch| epoch.seen.drawn().canary.exposed);
+        let evidence = self
+            .epochs
+            .iter()
+            .map(|epoch| epoch.seen.drawn().canary.exposed);
         let evidence = self.forgotten_draws + evidence.sum::<u64>();
         let reasons = self.reasons(loudest, evidence);
         let proved = reasons.e >= reasons.threshold;
@@ -235,7 +250,10 @@ impl ErrorTest {
 impl Epoch {
     fn new(epoch: u64, ordinal: u64) -> Self {
         Self {
-            seen: EpochEvidence { epoch, ..EpochEvidence::default() },
+            seen: EpochEvidence {
+                epoch,
+                ..EpochEvidence::default()
+            },
             ordinal,
             purse: Purse::new(),
             limits: None,
@@ -262,11 +280,14 @@ impl Epoch {
         let keyed = tick_of(before.keyed, now.keyed);
         let unkeyed = tick_of(before.unkeyed, now.unkeyed);
         let moved = [(KEYED, keyed), (UNKEYED, unkeyed)];
-        let moved = moved.iter().filter_map(|(lane, tick)| tick.map(|tick| (*lane, tick)));
+        let moved = moved
+            .iter()
+            .filter_map(|(lane, tick)| tick.map(|tick| (*lane, tick)));
         let bets: Vec<_> = moved.filter(|(_, tick)| tick.has_bad()).collect();
         // With one arm there is nothing to win here: the limits' lanes get the stakes.
         if !one_armed(now) {
-            self.purse.stake(&bets.iter().map(|(lane, _)| *lane).collect::<Vec<_>>());
+            self.purse
+                .stake(&bets.iter().map(|(lane, _)| *lane).collect::<Vec<_>>());
         }
         for (lane, tick) in bets {
             self.purse.multiply(lane, &tick.share_factors(ratio));
@@ -281,12 +302,18 @@ impl Epoch {
         let weight = (now.drawn().canary.exposed as f64 / arm.exposed as f64).min(1.0);
         let bad = (arm.bad - before.bad) as f64;
         let good = ((arm.exposed - before.exposed) as f64 - bad).max(0.0);
-        let lanes = [(FROZEN, limits.frozen.map(|(_, rate)| rate)), (GUARD, limits.guard)];
-        let lanes: Vec<_> =
-            lanes.iter().filter_map(|(lane, rate)| rate.map(|rate| (*lane, rate))).collect();
+        let lanes = [
+            (FROZEN, limits.frozen.map(|(_, rate)| rate)),
+            (GUARD, limits.guard),
+        ];
+        let lanes: Vec<_> = lanes
+            .iter()
+            .filter_map(|(lane, rate)| rate.map(|rate| (*lane, rate)))
+            .collect();
         self.stake_on_limits(&lanes, weight * (bad + good));
         for (lane, rate) in lanes {
-            self.purse.multiply(lane, &limit_factors(rate, (bad, good), weight));
+            self.purse
+                .multiply(lane, &limit_factors(rate, (bad, good), weight));
         }
     }
 
@@ -296,7 +323,8 @@ impl Epoch {
         let lowest = lanes.iter().map(|(_, rate)| *rate).fold(1.0, f64::min);
         let first = self.purse.ln_lane(FROZEN).max(self.purse.ln_lane(GUARD)) == f64::NEG_INFINITY;
         if first || self.unstaked >= 0.25 / lowest {
-            self.purse.stake(&lanes.iter().map(|(lane, _)| *lane).collect::<Vec<_>>());
+            self.purse
+                .stake(&lanes.iter().map(|(lane, _)| *lane).collect::<Vec<_>>());
             self.unstaked = 0.0;
         }
         self.unstaked += draws;
@@ -321,7 +349,10 @@ impl Epoch {
             return reasons;
         };
         match limits {
-            Limits { frozen: Some((stable, _)), .. } if frozen >= guard => {
+            Limits {
+                frozen: Some((stable, _)),
+                ..
+            } if frozen >= guard => {
                 reasons.test = TestUsed::FrozenBaseline;
                 reasons.stable_errors = stable.bad;
                 reasons.stable_requests = stable.exposed;
@@ -341,7 +372,10 @@ impl Epoch {
 impl Limits {
     fn freeze(baseline: Option<EpochEvidence>, settings: &ErrorSettings, ordinal: u64) -> Self {
         let Some(before) = baseline else {
-            return Self { frozen: None, guard: Some(settings.max_error_rate) };
+            return Self {
+                frozen: None,
+                guard: Some(settings.max_error_rate),
+            };
         };
         // Requests of one user are alike, so the bound is as wide as the *users* are few.
         let stable = before.by_request().stable;

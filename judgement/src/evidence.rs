@@ -79,7 +79,10 @@ impl Stratum {
     /// Both counts of each arm added.
     #[must_use]
     pub fn plus(self, other: Self) -> Self {
-        Self { stable: self.stable.plus(other.stable), canary: self.canary.plus(other.canary) }
+        Self {
+            stable: self.stable.plus(other.stable),
+            canary: self.canary.plus(other.canary),
+        }
     }
 }
 
@@ -88,7 +91,11 @@ impl Stratum {
 impl Arm {
     /// Bad ones per exposed one, 0 to 1; 0 when there was no exposure.
     pub fn rate(self) -> f64 {
-        if self.exposed == 0 { 0.0 } else { self.bad as f64 / self.exposed as f64 }
+        if self.exposed == 0 {
+            0.0
+        } else {
+            self.bad as f64 / self.exposed as f64
+        }
     }
 
     /// Both counts added.
@@ -116,12 +123,20 @@ impl EpochEvidence {
 
     /// The counts by request, or the draws where requests were not counted.
     pub fn by_request(&self) -> Stratum {
-        if self.requests.is_empty() { self.drawn() } else { self.requests }
+        if self.requests.is_empty() {
+            self.drawn()
+        } else {
+            self.requests
+        }
     }
 }
 
 /// `part / (part + rest)`, and 0 for nothing of nothing.
 pub(crate) fn share(part: u64, rest: u64) -> f64 {
     let (part, rest) = (part as f64, rest as f64);
-    if part + rest == 0.0 { 0.0 } else { part / (part + rest) }
+    if part + rest == 0.0 {
+        0.0
+    } else {
+        part / (part + rest)
+    }
 }

@@ -85,7 +85,11 @@ struct Seen {
 impl SuccessRateSettings {
     /// The limit `min` with the default α and evidence.
     pub const fn new(min: f64) -> Self {
-        Self { min, alpha: 0.01, min_evidence: 20 }
+        Self {
+            min,
+            alpha: 0.01,
+            min_evidence: 20,
+        }
     }
 }
 
@@ -94,7 +98,12 @@ impl SuccessRateSettings {
 impl QuantileSettings {
     /// The limit with the default α and evidence.
     pub const fn new(quantile: f64, max_us: u64) -> Self {
-        Self { quantile, max_us, alpha: 0.01, min_evidence: 20 }
+        Self {
+            quantile,
+            max_us,
+            alpha: 0.01,
+            min_evidence: 20,
+        }
     }
 }
 
@@ -104,7 +113,9 @@ impl SuccessRateTest {
     /// A test that has seen nothing.
     pub fn new(settings: SuccessRateSettings) -> Self {
         let (alpha, evidence) = (settings.alpha, settings.min_evidence);
-        Self { limit: Limit::new(1.0 - settings.min, alpha, evidence, Measure::Errors) }
+        Self {
+            limit: Limit::new(1.0 - settings.min, alpha, evidence, Measure::Errors),
+        }
     }
 
     /// Takes the cumulative evidence, in epoch order, and says what it means. An alarm is final.
@@ -126,7 +137,10 @@ impl QuantileTest {
         let max_us = LATENCY_BOUNDS_US[bound_at_or_below(settings.max_us)];
         let (alpha, evidence) = (settings.alpha, settings.min_evidence);
         let measure = Measure::SlowerThanUs(max_us);
-        Self { limit: Limit::new(1.0 - settings.quantile, alpha, evidence, measure), max_us }
+        Self {
+            limit: Limit::new(1.0 - settings.quantile, alpha, evidence, measure),
+            max_us,
+        }
     }
 
     /// Takes the cumulative evidence, in epoch order, and says what it means. An alarm is final.
@@ -134,7 +148,11 @@ impl QuantileTest {
         let max_us = self.max_us;
         let seen = evidence.iter().map(|now| {
             let arm = now.canary.slower(&now.bounds_us, max_us);
-            Seen { epoch: now.epoch, arm, draws: arm.exposed }
+            Seen {
+                epoch: now.epoch,
+                arm,
+                draws: arm.exposed,
+            }
         });
         self.limit.look(seen)
     }
@@ -194,7 +212,8 @@ impl Limit {
             self.unstaked = 0.0;
         }
         self.unstaked += weight * (bad + good);
-        self.purse.multiply(0, &limit_factors(self.p0, (bad, good), weight));
+        self.purse
+            .multiply(0, &limit_factors(self.p0, (bad, good), weight));
     }
 
     fn position(&mut self, epoch: u64) -> usize {
@@ -208,13 +227,23 @@ impl Limit {
             self.forgotten_draws += oldest.draws;
         }
         let index = self.epochs.partition_point(|known| known.epoch < epoch);
-        self.epochs.insert(index, Seen { epoch, ..Seen::default() });
+        self.epochs.insert(
+            index,
+            Seen {
+                epoch,
+                ..Seen::default()
+            },
+        );
         index
     }
 
     fn verdict(&self) -> Verdict {
-        let arm = self.epochs.iter().fold(Arm::default(), |sum, seen| sum.plus(seen.arm));
-        let evidence = self.forgotten_draws + self.epochs.iter().map(|seen| seen.draws).sum::<u64>();
+        let arm = self
+            .epochs
+            .iter()
+            .fold(Arm::default(), |sum, seen| sum.plus(seen.arm));
+        let evidence =
+            self.forgotten_draws + self.epochs.iter().map(|seen| seen.draws).sum::<u64>();
         let alpha = (self.alpha, self.alpha);
         let mut reasons = Reasons::of_nothing(self.measure, alpha, (evidence, self.min_evidence))
             .with_arms(arm, Arm::default());

@@ -151,13 +151,19 @@ impl LatencyTest {
         }
         let index = self.position(now);
         let mut before = self.epochs.range(..index).rev().map(|epoch| &epoch.seen);
-        let baseline = before.find(|seen| seen.stable.completed_total() >= FREEZE_AT).cloned();
+        let baseline = before
+            .find(|seen| seen.stable.completed_total() >= FREEZE_AT)
+            .cloned();
         self.epochs[index].advance(now, baseline, &self.settings);
     }
 
     /// The index of an epoch, begun if it is new; the oldest makes room.
     fn position(&mut self, now: &LatencyEvidence) -> usize {
-        if let Some(index) = self.epochs.iter().position(|known| known.seen.epoch == now.epoch) {
+        if let Some(index) = self
+            .epochs
+            .iter()
+            .position(|known| known.seen.epoch == now.epoch)
+        {
             return index;
         }
         if self.epochs.len() == EPOCHS_REMEMBERED
@@ -167,16 +173,23 @@ impl LatencyTest {
             self.forgotten_draws += oldest.seen.canary.total();
         }
         self.begun += 1;
-        let index = self.epochs.partition_point(|known| known.seen.epoch < now.epoch);
-        self.epochs.insert(index, Epoch::new(now, self.begun, &self.settings));
+        let index = self
+            .epochs
+            .partition_point(|known| known.seen.epoch < now.epoch);
+        self.epochs
+            .insert(index, Epoch::new(now, self.begun, &self.settings));
         index
     }
 
     fn verdict(&self) -> Verdict {
         let evidence = self.epochs.iter().map(|epoch| epoch.seen.canary.total());
         let evidence = self.forgotten_draws + evidence.sum::<u64>();
-        let watched = self.epochs.iter().flat_map(|epoch| epoch.watches.iter().map(move |w| (epoch, w)));
-        let loudness = |(epoch, watch): &(&Epoch, &Watch)| watch.purse.ln_e() + epoch_part(epoch.ordinal).ln();
+        let watched = self
+            .epochs
+            .iter()
+            .flat_map(|epoch| epoch.watches.iter().map(move |w| (epoch, w)));
+        let loudness =
+            |(epoch, watch): &(&Epoch, &Watch)| watch.purse.ln_e() + epoch_part(epoch.ordinal).ln();
         let loudest = watched.max_by(|a, b| loudness(a).total_cmp(&loudness(b)));
         let first = loudest.map_or(0, |(_, watch)| watch.bound_us);
         let alpha = (self.settings.alpha, self.settings.alpha);
@@ -184,13 +197,20 @@ impl LatencyTest {
         let mut reasons = Reasons::of_nothing(Measure::SlowerThanUs(first), alpha, needed);
         if let Some((epoch, watch)) = loudest {
             reasons = reasons.with_arms(
-                epoch.seen.canary.slower(&epoch.seen.bounds_us, watch.bound_us),
-                epoch.seen.stable.slower(&epoch.seen.bounds_us, watch.bound_us),
+                epoch
+                    .seen
+                    .canary
+                    .slower(&epoch.seen.bounds_us, watch.bound_us),
+                epoch
+                    .seen
+                    .stable
+                    .slower(&epoch.seen.bounds_us, watch.bound_us),
             );
             let ln_e = loudness(&(epoch, watch)) - (self.settings.parts() as f64).ln();
             reasons.e = ln_e.exp().min(MOST);
         }
-        let decision = if reasons.e >= reasons.threshold && reasons.errors >= self.settings.min_slow {
+        let decision = if reasons.e >= reasons.threshold && reasons.errors >= self.settings.min_slow
+        {
             Decision::Worse
         } else if evidence < self.settings.min_evidence {
             Decision::Insufficient
@@ -211,7 +231,12 @@ impl Epoch {
             bounds_us: now.bounds_us.clone(),
             ..LatencyEvidence::default()
         };
-        let mut epoch = Self { seen, ordinal, frozen: settings.quantiles.is_empty(), watches: Vec::new() };
+        let mut epoch = Self {
+            seen,
+            ordinal,
+            frozen: settings.quantiles.is_empty(),
+            watches: Vec::new(),
+        };
         for limit in &settings.slo_us {
             let at_or_below = now.bounds_us.iter().rev().find(|bound| *bound <= limit);
             epoch.watch(at_or_below.or(now.bounds_us.first()).copied());
@@ -249,7 +274,10 @@ impl Epoch {
         let Some(bound_us) = bound_us else { return };
         let known = self.watches.iter().any(|watch| watch.bound_us == bound_us);
         if !known && self.watches.len() < BOUNDS_WATCHED {
-            self.watches.push(Watch { bound_us, purse: Purse::new() });
+            self.watches.push(Watch {
+                bound_us,
+                purse: Purse::new(),
+            });
         }
     }
 }
@@ -262,9 +290,14 @@ impl Watch {
             arm.slower(&evidence.bounds_us, self.bound_us)
         };
         let (canary, stable) = (slower(now, &now.canary), slower(now, &now.stable));
-        let was = (slower(before, &before.canary), slower(before, &before.stable));
+        let was = (
+            slower(before, &before.canary),
+            slower(before, &before.stable),
+        );
         let restarted = canary.fell_since(was.0) || stable.fell_since(was.1);
-        if restarted || share(canary.exposed, stable.exposed) > ONE_ARM_SHARE && canary.exposed > 100 {
+        if restarted
+            || share(canary.exposed, stable.exposed) > ONE_ARM_SHARE && canary.exposed > 100
+        {
             return;
         }
         let mut tick = Tick::between(was, (canary, stable));
@@ -298,7 +331,10 @@ impl LatencyArm {
     pub(crate) fn slower(&self, bounds_us: &[u64], bound_us: u64) -> Arm {
         let from = bounds_us.partition_point(|bound| *bound <= bound_us);
         let above = |counts: &[u64]| counts.iter().skip(from).sum::<u64>();
-        Arm { exposed: self.total(), bad: above(&self.completed) + above(&self.open) }
+        Arm {
+            exposed: self.total(),
+            bad: above(&self.completed) + above(&self.open),
+        }
     }
 
     /// Requests that can turn slow no more: completed, or slow already.
@@ -316,7 +352,9 @@ impl LatencyArm {
             below += count;
             below as f64 >= wanted
         };
-        bounds_us.get(self.completed.iter().position(reaches)?).copied()
+        bounds_us
+            .get(self.completed.iter().position(reaches)?)
+            .copied()
     }
 }
 

@@ -25,10 +25,10 @@ pub mod evidence;
 pub mod guard;
 pub mod latency;
 pub mod prediction;
-pub mod verdict;
-mod wager;
 #[cfg(test)]
 mod simulations;
+pub mod verdict;
+mod wager;
 
 pub use buckets::{LATENCY_BOUNDS, LATENCY_BOUNDS_US, LATENCY_BUCKETS, bucket_of};
 pub use error_share::{ErrorSettings, ErrorTest};

@@ -18,7 +18,8 @@
 /// ```
 pub fn predicted_requests_to_detect(q: f64, p_c: f64, p_s: f64, alpha: f64) -> Option<f64> {
     let inside = |x: f64| x > 0.0 && x < 1.0;
-    let sane = inside(q) && inside(alpha) && (0.0..=1.0).contains(&p_c) && (0.0..=1.0).contains(&p_s);
+    let sane =
+        inside(q) && inside(alpha) && (0.0..=1.0).contains(&p_c) && (0.0..=1.0).contains(&p_s);
     if !sane || p_c <= p_s {
         return None;
     }
@@ -47,8 +48,17 @@ mod tests {
 
     #[test]
     fn nothing_is_predicted_for_a_canary_that_is_not_worse() {
-        for (q, p_c, p_s) in [(0.05, 0.01, 0.01), (0.05, 0.0, 0.1), (0.0, 0.1, 0.0), (1.0, 0.1, 0.0)] {
-            assert_eq!(predicted_requests_to_detect(q, p_c, p_s, 0.01), None, "{q} {p_c} {p_s}");
+        for (q, p_c, p_s) in [
+            (0.05, 0.01, 0.01),
+            (0.05, 0.0, 0.1),
+            (0.0, 0.1, 0.0),
+            (1.0, 0.1, 0.0),
+        ] {
+            assert_eq!(
+                predicted_requests_to_detect(q, p_c, p_s, 0.01),
+                None,
+                "{q} {p_c} {p_s}"
+            );
         }
     }
 }

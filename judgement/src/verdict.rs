@@ -96,7 +96,11 @@ impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.decision {
             Decision::Insufficient => {
-                write!(f, "insufficient ({} of {})", self.reasons.evidence, self.reasons.needed)
+                write!(
+                    f,
+                    "insufficient ({} of {})",
+                    self.reasons.evidence, self.reasons.needed
+                )
             }
             Decision::Undecided => write!(f, "not worse so far: {}", self.reasons),
             Decision::Worse => write!(f, "worse: {}", self.reasons),
@@ -141,7 +145,11 @@ impl Reasons {
 
 impl fmt::Display for Reasons {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "canary {} of {} {}", self.errors, self.requests, self.measure)?;
+        write!(
+            f,
+            "canary {} of {} {}",
+            self.errors, self.requests, self.measure
+        )?;
         let percent = Percent(self.stable_rate);
         match self.test {
             TestUsed::Share => write!(
@@ -154,7 +162,11 @@ impl fmt::Display for Reasons {
             TestUsed::FrozenBaseline => write!(f, ", stable's rate in an earlier step {percent}")?,
             TestUsed::AbsoluteGuard => write!(f, ", limit {percent}")?,
         }
-        write!(f, " (e-value {:.3e}, threshold {:.0}, alpha {})", self.e, self.threshold, self.alpha)
+        write!(
+            f,
+            " (e-value {:.3e}, threshold {:.0}, alpha {})",
+            self.e, self.threshold, self.alpha
+        )
     }
 }
 

@@ -49,11 +49,12 @@ mod refuse;
 mod table;
 
 mod faults;
-pub mod logs;
+mod logs;
 
 pub use faults::Faults;
 pub use journal::JournalError;
 pub use kubeconfig::kubeconfig;
+pub use logs::{LogOptions, LogSource, LogStream};
 pub use server::{ApiServer, Config, StartError, Verdict, Write};
 
 #[cfg(test)]

@@ -33,17 +33,24 @@ pub(crate) use value::shown;
 pub fn check(document: &RoutingConfig) -> Result<CheckedConfig, Vec<ConfigError>> {
     let mut faults = Faults::default();
     let root = Path::ROOT;
-    let fleet = document.fleet.as_deref().and_then(|fleet| {
-        faults.take(&root.field("fleet"), address::fleet(fleet))
-    });
+    let fleet = document
+        .fleet
+        .as_deref()
+        .and_then(|fleet| faults.take(&root.field("fleet"), address::fleet(fleet)));
     let certificates = certificate::check_all(&mut faults, &document.certificates);
     let routes = route::check_all(&mut faults, document);
-    let splits = named(&mut faults, "splits", &document.splits, |faults, path, name| {
-        split::check(faults, path, name, document)
-    });
-    let clusters = named(&mut faults, "clusters", &document.clusters, |faults, path, name| {
-        cluster::check(faults, path, name, &document.clusters[name])
-    });
+    let splits = named(
+        &mut faults,
+        "splits",
+        &document.splits,
+        |faults, path, name| split::check(faults, path, name, document),
+    );
+    let clusters = named(
+        &mut faults,
+        "clusters",
+        &document.clusters,
+        |faults, path, name| cluster::check(faults, path, name, &document.clusters[name]),
+    );
     faults.finish()?;
     Ok(CheckedConfig {
         fleet,
@@ -95,7 +102,10 @@ fn exactly_one(faults: &mut Faults, path: &Path<'_>, fields: &[(&str, bool)]) ->
     let names: Vec<_> = fields.iter().map(|(name, _)| format!("`{name}`")).collect();
     let wanted = names.join(", ");
     let found = if given == 0 { "none" } else { "more than one" };
-    faults.add(path, format!("exactly one of {wanted} is required, {found} is given"));
+    faults.add(
+        path,
+        format!("exactly one of {wanted} is required, {found} is given"),
+    );
     false
 }
 

@@ -3,12 +3,17 @@
 //! These are the raw types: what was typed. [`crate::check`] gives them meaning. Every unknown key
 //! is an error, every default stands here.
 
+mod read;
+mod shape;
+
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::weight::EpochWeight;
+
+pub use read::{digest, read_yaml_or_json, to_json};
 
 /// Everything that decides where a request goes.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]

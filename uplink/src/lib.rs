@@ -9,13 +9,13 @@
 //! two orders that decide which of two messages wins; [`endpoint`] says over which addresses
 //! plaintext may travel, and [`limits`] how much and how often.
 
-pub mod document;
-pub mod schema;
 pub mod check;
+pub mod document;
 pub mod duration;
-pub mod sticky;
-pub mod proto;
-pub mod weight;
-pub mod version;
 pub mod endpoint;
 pub mod limits;
+pub mod proto;
+pub mod schema;
+pub mod sticky;
+pub mod version;
+pub mod weight;

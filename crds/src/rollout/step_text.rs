@@ -40,11 +40,8 @@ impl fmt::Display for StepKind<'_> {
             Self::SetWeight(weight) => write!(f, "setWeight: {weight}"),
             Self::Pause(pause) => match &pause.duration {
                 None => f.write_str("pause"),
-                // A bare number is seconds, whether it is a string or not.
-                Some(IntOrString::Int(seconds)) => write!(f, "pause: {seconds}s"),
-                Some(IntOrString::String(text)) if text.parse::<i32>().is_ok() => {
-                    write!(f, "pause: {text}s")
-                }
+                // As it was written, so a bare number stays one.
+                Some(IntOrString::Int(seconds)) => write!(f, "pause: {seconds}"),
                 Some(IntOrString::String(text)) => write!(f, "pause: {text}"),
             },
             Self::SetCanaryScale(scale) => scale.fmt(f),
@@ -67,14 +64,11 @@ impl fmt::Display for StepKind<'_> {
 
 impl fmt::Display for SetCanaryScale {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("setCanaryScale{")?;
-        if let Some(weight) = self.weight {
-            write!(f, "weight: {weight}")?;
-        } else if self.match_traffic_weight == Some(true) {
-            f.write_str("matchTrafficWeight: true")?;
-        } else if let Some(replicas) = self.replicas {
-            write!(f, "replicas: {replicas}")?;
+        match (self.weight, self.match_traffic_weight, self.replicas) {
+            (Some(weight), _, _) => write!(f, "setCanaryScale{{weight: {weight}}}"),
+            (None, Some(true), _) => f.write_str("setCanaryScale{matchTrafficWeight: true}"),
+            (None, _, Some(replicas)) => write!(f, "setCanaryScale{{replicas: {replicas}}}"),
+            (None, _, None) => f.write_str("invalid"),
         }
-        f.write_str("}")
     }
 }

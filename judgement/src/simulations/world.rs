@@ -60,15 +60,30 @@ struct Run<'a> {
 impl World {
     pub(super) fn unkeyed(per_tick: usize) -> Self {
         let (heavy, heavy_in_canary, ailing) = (0.0, false, (0.0, 0.0));
-        Self { users: 0, heavy, heavy_in_canary, ailing, per_tick, delay: 0 }
+        Self {
+            users: 0,
+            heavy,
+            heavy_in_canary,
+            ailing,
+            per_tick,
+            delay: 0,
+        }
     }
 
     pub(super) fn sticky(users: usize, per_tick: usize) -> Self {
-        Self { users, ..Self::unkeyed(per_tick) }
+        Self {
+            users,
+            ..Self::unkeyed(per_tick)
+        }
     }
 
     /// The tick of each setting's alarm, looking at every tick, from the first on.
-    pub(super) fn alarms(&self, steps: &[Step], settings: &[ErrorSettings], seed: u64) -> Vec<Option<u32>> {
+    pub(super) fn alarms(
+        &self,
+        steps: &[Step],
+        settings: &[ErrorSettings],
+        seed: u64,
+    ) -> Vec<Option<u32>> {
         let mut rng = Rng::with_seed(seed);
         let mut run = Run::new(self, &mut rng);
         let mut tests: Vec<_> = settings.iter().map(|s| ErrorTest::new(*s)).collect();
@@ -94,19 +109,32 @@ impl World {
 impl<'a> Run<'a> {
     fn new(world: &'a World, rng: &mut Rng) -> Self {
         let user = |n: usize, rng: &mut Rng| User {
-            hash: if n == 0 && world.heavy_in_canary { 0.0 } else { rng.f64() },
+            hash: if n == 0 && world.heavy_in_canary {
+                0.0
+            } else {
+                rng.f64()
+            },
             ailing: rng.f64() < world.ailing.0,
             exposed_in: None,
             bad_in: None,
         };
         let users = (0..world.users).map(|n| user(n, rng)).collect();
-        Self { world, users, evidence: Vec::new(), pending: VecDeque::new(), tick: 0 }
+        Self {
+            world,
+            users,
+            evidence: Vec::new(),
+            pending: VecDeque::new(),
+            tick: 0,
+        }
     }
 
     fn begin(&mut self, step: Step) {
         if !step.continues {
             let epoch = self.evidence.len() as u64;
-            self.evidence.push(EpochEvidence { epoch, ..EpochEvidence::default() });
+            self.evidence.push(EpochEvidence {
+                epoch,
+                ..EpochEvidence::default()
+            });
         }
     }
 
@@ -116,15 +144,25 @@ impl<'a> Run<'a> {
             self.request(step, rng);
         }
         for _ in 0..self.pending.len() {
-            let Some(failure) = self.pending.pop_front() else { break };
-            if failure.due <= self.tick { self.fail(&failure) } else { self.pending.push_back(failure) }
+            let Some(failure) = self.pending.pop_front() else {
+                break;
+            };
+            if failure.due <= self.tick {
+                self.fail(&failure)
+            } else {
+                self.pending.push_back(failure)
+            }
         }
     }
 
     fn request(&mut self, step: Step, rng: &mut Rng) {
         let now = self.evidence.len() - 1;
         let user = (self.world.users > 0).then(|| {
-            if rng.f64() < self.world.heavy { 0 } else { rng.usize(0..self.world.users) }
+            if rng.f64() < self.world.heavy {
+                0
+            } else {
+                rng.usize(0..self.world.users)
+            }
         });
         let hash = user.map_or_else(|| rng.f64(), |user| self.users[user].hash);
         let canary = hash < step.weight;
@@ -139,10 +177,19 @@ impl<'a> Run<'a> {
         }
         let base = if canary { step.fail.1 } else { step.fail.0 };
         let own = user.is_some_and(|user| self.users[user].ailing);
-        let chance = if own { base.max(self.world.ailing.1) } else { base };
+        let chance = if own {
+            base.max(self.world.ailing.1)
+        } else {
+            base
+        };
         if rng.f64() < chance {
             let due = self.tick + rng.u32(0..=self.world.delay);
-            self.pending.push_back(Failure { due, step: now, canary, user });
+            self.pending.push_back(Failure {
+                due,
+                step: now,
+                canary,
+                user,
+            });
         }
     }
 
@@ -161,5 +208,9 @@ impl<'a> Run<'a> {
 }
 
 fn arm(stratum: &mut Stratum, canary: bool) -> &mut Arm {
-    if canary { &mut stratum.canary } else { &mut stratum.stable }
+    if canary {
+        &mut stratum.canary
+    } else {
+        &mut stratum.stable
+    }
 }

@@ -62,6 +62,9 @@ pub trait Runtime: Send + Sync + 'static {
 
     /// Starts a container.
     fn start(&self, start: Start) -> BoxFuture<'_, Result<Box<dyn Process>, StartError>>;
+
+    /// The pod is gone: remove what is kept of it.
+    fn forget(&self, pod: &Pod);
 }
 
 /// A running container. Dropping it ends it.
@@ -78,7 +81,10 @@ pub trait Process: Send {
     /// Ends the container and everything that it started.
     fn kill(&mut self) -> BoxFuture<'_, ()>;
 
-    /// Runs a command beside the container, in its environment, for at most `limit`; the error
-    /// says how it failed.
-    fn exec(&self, argv: Vec<String>, limit: Duration) -> BoxFuture<'static, Result<(), String>>;
+    /// How to run a command beside the container, in its environment.
+    fn exec(&self) -> Exec;
 }
+
+/// Runs a command for at most the time given; the error says how it failed.
+pub type Exec =
+    Arc<dyn Fn(Vec<String>, Duration) -> BoxFuture<'static, Result<(), String>> + Send + Sync>;

@@ -6,7 +6,9 @@ use std::process::ExitCode;
 use sluice_uplink::schema::{SCHEMA_FILE, schema_text};
 
 fn main() -> ExitCode {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(SCHEMA_FILE);
+    let file = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("..")
+        .join(SCHEMA_FILE);
     let check = std::env::args().any(|argument| argument == "--check");
     let done = if check { compare(&file) } else { write(&file) };
     match done {
@@ -36,7 +38,10 @@ fn write(file: &Path) -> Result<(), String> {
     std::fs::write(file, schema_text()).map_err(failed)
 }
 
-#[expect(clippy::print_stderr, reason = "a developer's command says why it failed")]
+#[expect(
+    clippy::print_stderr,
+    reason = "a developer's command says why it failed"
+)]
 fn tell(error: &str) {
     eprintln!("{error}");
 }

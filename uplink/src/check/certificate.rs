@@ -2,9 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{
-    CertificateSource, CheckedCertificate, Faults, Path, address, exactly_one,
-};
+use super::{CertificateSource, CheckedCertificate, Faults, Path, address, exactly_one};
 use crate::document::{Certificate, CertificateFiles};
 
 pub(super) fn check_all(faults: &mut Faults, raw: &[Certificate]) -> Vec<CheckedCertificate> {
@@ -26,7 +24,10 @@ fn check(faults: &mut Faults, path: &Path<'_>, raw: &Certificate) -> Option<Chec
     let one = exactly_one(
         faults,
         path,
-        &[("files", raw.files.is_some()), ("secret", raw.secret.is_some())],
+        &[
+            ("files", raw.files.is_some()),
+            ("secret", raw.secret.is_some()),
+        ],
     );
     let files = raw
         .files

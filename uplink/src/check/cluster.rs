@@ -31,7 +31,11 @@ pub(super) fn check(
         ),
         None => Some(DEFAULT_CONNECT_TIMEOUT),
     };
-    let outlier = outlier(faults, &path.field("outlierEjection"), &raw.outlier_ejection);
+    let outlier = outlier(
+        faults,
+        &path.field("outlierEjection"),
+        &raw.outlier_ejection,
+    );
     Some(CheckedCluster {
         revision: revision?,
         protocol: raw.protocol,

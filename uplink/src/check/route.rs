@@ -42,7 +42,10 @@ pub(super) fn known<T>(
     }
     let suggestion = faults.suggestion(name, known.keys().map(String::as_str));
     let message = if suggestion.is_empty() {
-        format!("unknown {kind} {}: expected a name under `{kind}s`", shown(name))
+        format!(
+            "unknown {kind} {}: expected a name under `{kind}s`",
+            shown(name)
+        )
     } else {
         format!("unknown {kind} {}{suggestion}", shown(name))
     };
@@ -139,13 +142,28 @@ fn backend(
     let one = exactly_one(
         faults,
         path,
-        &[("split", raw.split.is_some()), ("cluster", raw.cluster.is_some())],
+        &[
+            ("split", raw.split.is_some()),
+            ("cluster", raw.cluster.is_some()),
+        ],
     );
     let split = raw.split.as_ref().filter(|name| {
-        known(faults, &path.field("split"), name, &document.splits, "split")
+        known(
+            faults,
+            &path.field("split"),
+            name,
+            &document.splits,
+            "split",
+        )
     });
     let cluster = raw.cluster.as_ref().filter(|name| {
-        known(faults, &path.field("cluster"), name, &document.clusters, "cluster")
+        known(
+            faults,
+            &path.field("cluster"),
+            name,
+            &document.clusters,
+            "cluster",
+        )
     });
     split
         .map(|name| Backend::Split(name.clone()))
@@ -185,7 +203,10 @@ fn path_condition(faults: &mut Faults, path: &Path<'_>, raw: &PathMatch) -> Opti
     let one = exactly_one(
         faults,
         path,
-        &[("exact", raw.exact.is_some()), ("prefix", raw.prefix.is_some())],
+        &[
+            ("exact", raw.exact.is_some()),
+            ("prefix", raw.prefix.is_some()),
+        ],
     );
     let exact = raw.exact.as_deref().and_then(|text| {
         faults

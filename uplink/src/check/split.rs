@@ -64,7 +64,13 @@ pub(super) fn check(
 }
 
 fn clusters(faults: &mut Faults, path: &Path<'_>, raw: &Split, document: &RoutingConfig) {
-    route::known(faults, &path.field("stable"), &raw.stable, &document.clusters, "cluster");
+    route::known(
+        faults,
+        &path.field("stable"),
+        &raw.stable,
+        &document.clusters,
+        "cluster",
+    );
     let Some(canary) = &raw.canary else {
         return;
     };
@@ -104,7 +110,10 @@ fn check_sticky(faults: &mut Faults, path: &Path<'_>, raw: &Sticky) -> Option<Ch
     let one = exactly_one(
         faults,
         path,
-        &[("header", raw.header.is_some()), ("cookie", raw.cookie.is_some())],
+        &[
+            ("header", raw.header.is_some()),
+            ("cookie", raw.cookie.is_some()),
+        ],
     );
     let header = raw.header.as_deref().and_then(|text| {
         faults
@@ -131,7 +140,10 @@ fn check_sticky(faults: &mut Faults, path: &Path<'_>, raw: &Sticky) -> Option<Ch
 
 fn check_override(faults: &mut Faults, path: &Path<'_>, raw: &Override) -> Option<CheckedOverride> {
     if raw.header.is_none() && raw.cookie.is_none() {
-        faults.add(path, "at least one of `header`, `cookie` is required, none is given");
+        faults.add(
+            path,
+            "at least one of `header`, `cookie` is required, none is given",
+        );
     }
     let header = raw
         .header
@@ -160,7 +172,10 @@ fn check_override(faults: &mut Faults, path: &Path<'_>, raw: &Override) -> Optio
 }
 
 fn override_rule(faults: &mut Faults, path: &Path<'_>, raw: &Override) -> Option<OverrideRule> {
-    for (field, given) in [("value", raw.value.is_some()), ("pattern", raw.pattern.is_some())] {
+    for (field, given) in [
+        ("value", raw.value.is_some()),
+        ("pattern", raw.pattern.is_some()),
+    ] {
         if given && raw.header.is_none() {
             faults.add(
                 &path.field(field),
@@ -169,7 +184,10 @@ fn override_rule(faults: &mut Faults, path: &Path<'_>, raw: &Override) -> Option
         }
     }
     if raw.value.is_some() && raw.pattern.is_some() {
-        faults.add(path, "only one of `value`, `pattern` may be given, both are");
+        faults.add(
+            path,
+            "only one of `value`, `pattern` may be given, both are",
+        );
     }
     let value = raw
         .value
@@ -188,8 +206,14 @@ fn override_rule(faults: &mut Faults, path: &Path<'_>, raw: &Override) -> Option
 
 /// One cookie cannot hold both an id that the proxy issues and a side that the client chooses.
 fn cookies_apart(faults: &mut Faults, path: &Path<'_>, raw: &Split) {
-    let sticky = raw.sticky.as_ref().and_then(|sticky| sticky.cookie.as_ref());
-    let chosen = raw.override_.as_ref().and_then(|chosen| chosen.cookie.as_ref());
+    let sticky = raw
+        .sticky
+        .as_ref()
+        .and_then(|sticky| sticky.cookie.as_ref());
+    let chosen = raw
+        .override_
+        .as_ref()
+        .and_then(|chosen| chosen.cookie.as_ref());
     if let (Some(sticky), Some(chosen)) = (sticky, chosen)
         && sticky.name == *chosen
     {
@@ -220,7 +244,10 @@ fn header_routes(
         }
         let headers_path = path.field("headers");
         if raw.headers.is_empty() {
-            faults.add(&headers_path, "at least one header is required, none is given");
+            faults.add(
+                &headers_path,
+                "at least one header is required, none is given",
+            );
         }
         let headers = value::header_conditions(faults, &headers_path, &raw.headers);
         checked.extend(name.map(|name| CheckedHeaderRoute { name, headers }));
@@ -241,7 +268,10 @@ fn fuse(
             format!("{alpha} is out of range: expected above 0 and below {ALPHA_BELOW}"),
         );
     }
-    let ratio = faults.take(&path.field("ratio"), value::number_in(raw.ratio, 1.0..=1000.0));
+    let ratio = faults.take(
+        &path.field("ratio"),
+        value::number_in(raw.ratio, 1.0..=1000.0),
+    );
     let min_errors = faults.take(
         &path.field("minErrors"),
         value::number_in(raw.min_errors, 1..=1000),

@@ -129,14 +129,16 @@ pub(super) fn salt(text: &str) -> Result<Salt, String> {
     let mut salt = [0; 16];
     hex::decode_to_slice(text, &mut salt)
         .map(|()| Salt(salt))
-        .map_err(|_| format!("invalid salt {}: expected 32 hexadecimal digits", shown(text)))
+        .map_err(|_| {
+            format!(
+                "invalid salt {}: expected 32 hexadecimal digits",
+                shown(text)
+            )
+        })
 }
 
 /// A duration between two others.
-pub(super) fn duration_in(
-    text: &str,
-    range: RangeInclusive<Duration>,
-) -> Result<Duration, String> {
+pub(super) fn duration_in(text: &str, range: RangeInclusive<Duration>) -> Result<Duration, String> {
     let value = duration::parse(text).map_err(|error| error.to_string())?;
     if range.contains(&value) {
         return Ok(value);

@@ -1,0 +1,166 @@
+//! Observe: what is, as plain data. Read from the watch caches and from the proxies; everything
+//! after this works on [`Observed`] alone.
+
+use std::collections::BTreeMap;
+
+use crds::{AnalysisRun, PodTemplate, Rollout};
+use jiff::Timestamp;
+use k8s_openapi::api::apps::v1::ReplicaSet;
+use k8s_openapi::api::core::v1::Service;
+use kube::ResourceExt as _;
+
+use super::names;
+use crate::analysis::compose::Templates;
+use crate::traffic::TrafficView;
+
+/// All that a plan is made from, beside the Rollout itself.
+#[derive(Clone, Debug, Default)]
+pub struct Observed {
+    /// The ReplicaSets that the Rollout controls.
+    pub replica_sets: Vec<ReplicaSetView>,
+    /// The Services that it names and that exist, by name.
+    pub services: BTreeMap<String, ServiceView>,
+    /// The AnalysisRuns that it controls.
+    pub runs: Vec<AnalysisRun>,
+    /// The templates that it may refer to.
+    pub templates: Templates,
+    /// What the proxies say, about the newest revision.
+    pub traffic: TrafficView,
+    /// An older Rollout that claims one of the same hostnames of the same fleet.
+    pub rival: Option<Rival>,
+}
+
+/// A Rollout that was first to claim a hostname.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rival {
+    /// Its `namespace/name`.
+    pub rollout: String,
+    /// The hostname, or none where both claim every request.
+    pub hostname: Option<String>,
+}
+
+/// What matters of a ReplicaSet.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ReplicaSetView {
+    /// Its name.
+    pub name: String,
+    /// Its UID.
+    pub uid: String,
+    /// The version that writes rely on.
+    pub resource_version: String,
+    /// Its pod-template hash.
+    pub hash: String,
+    /// The number of its revision; 0 when it has none yet.
+    pub revision: i64,
+    /// When it was created.
+    pub created: Timestamp,
+    /// Its annotations.
+    pub annotations: BTreeMap<String, String>,
+    /// Its pods.
+    pub template: PodTemplate,
+    /// Seconds that a pod is ready before it counts.
+    pub min_ready_seconds: i32,
+    /// Pods that it should have.
+    pub desired: i32,
+    /// Pods that it has.
+    pub current: i32,
+    /// Pods that are ready.
+    pub ready: i32,
+    /// Pods that are available.
+    pub available: i32,
+    /// Whether its status is about its newest spec.
+    pub observed: bool,
+    /// Why it cannot create pods, where that is so: reason and message.
+    pub failure: Option<(String, String)>,
+}
+
+/// What matters of a Service.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ServiceView {
+    /// The version that writes rely on.
+    pub resource_version: String,
+    /// Its selector.
+    pub selector: BTreeMap<String, String>,
+    /// Which Rollout manages it.
+    pub managed_by: Option<String>,
+}
+
+// === impl ReplicaSetView ===
+
+impl ReplicaSetView {
+    /// When it may go to zero, if that is set.
+    pub fn deadline(&self) -> Option<Timestamp> {
+        self.annotations.get(names::SCALE_DOWN_DEADLINE)?.parse().ok()
+    }
+
+    /// Whether somebody set a deadline, readable or not.
+    pub fn has_deadline(&self) -> bool {
+        self.annotations.contains_key(names::SCALE_DOWN_DEADLINE)
+    }
+
+    /// The Rollout's size when this was last sized.
+    pub fn annotated_replicas(&self) -> Option<i32> {
+        self.annotations.get(names::DESIRED_REPLICAS)?.parse().ok()
+    }
+}
+
+impl From<&ReplicaSet> for ReplicaSetView {
+    fn from(set: &ReplicaSet) -> Self {
+        let spec = set.spec.as_ref();
+        let status = set.status.as_ref();
+        let count = |count: Option<i32>| count.unwrap_or_default();
+        let annotations = set.annotations().clone();
+        let template = spec.and_then(|spec| spec.template.as_ref());
+        let failure = status.and_then(|status| status.conditions.as_ref()).and_then(|conditions| {
+            conditions.iter().find(|condition| condition.type_ == "ReplicaFailure" && condition.status == "True")
+        });
+        Self {
+            name: set.name_any(),
+            uid: set.uid().unwrap_or_default(),
+            resource_version: set.resource_version().unwrap_or_default(),
+            hash: set.labels().get(names::POD_TEMPLATE_HASH_LABEL).cloned().unwrap_or_default(),
+            revision: annotations.get(names::REVISION).and_then(|text| text.parse().ok()).unwrap_or_default(),
+            created: set.creation_timestamp().map(|time| time.0).unwrap_or_default(),
+            template: template
+                .and_then(|template| serde_json::to_value(template).ok())
+                .and_then(PodTemplate::from_value)
+                .unwrap_or_default(),
+            annotations,
+            min_ready_seconds: count(spec.and_then(|spec| spec.min_ready_seconds)),
+            desired: spec.and_then(|spec| spec.replicas).unwrap_or(1),
+            current: status.map(|status| status.replicas).unwrap_or_default(),
+            ready: count(status.and_then(|status| status.ready_replicas)),
+            available: count(status.and_then(|status| status.available_replicas)),
+            observed: status.and_then(|status| status.observed_generation) >= set.meta().generation,
+            failure: failure.map(|condition| {
+                (condition.reason.clone().unwrap_or_default(), condition.message.clone().unwrap_or_default())
+            }),
+        }
+    }
+}
+
+// === impl ServiceView ===
+
+impl ServiceView {
+    /// The hash that it selects.
+    pub fn hash(&self) -> Option<&str> {
+        self.selector.get(names::POD_TEMPLATE_HASH_LABEL).map(String::as_str)
+    }
+}
+
+impl From<&Service> for ServiceView {
+    fn from(service: &Service) -> Self {
+        Self {
+            resource_version: service.resource_version().unwrap_or_default(),
+            selector: service.spec.as_ref().and_then(|spec| spec.selector.clone()).unwrap_or_default(),
+            managed_by: service.annotations().get(names::MANAGED_BY).cloned(),
+        }
+    }
+}
+
+/// Whether `owner` controls an object.
+pub fn is_controlled_by<K: kube::Resource>(object: &K, owner: &Rollout) -> bool {
+    let Some(uid) = owner.metadata.uid.as_deref() else { return false };
+    let references = object.meta().owner_references.as_deref().unwrap_or_default();
+    references.iter().any(|reference| reference.controller == Some(true) && reference.uid == uid)
+}

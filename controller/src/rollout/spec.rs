@@ -1,0 +1,292 @@
+//! Spec: parse, don't validate. A Rollout's spec becomes a [`Strategy`], or every reason why it
+//! cannot, at once. Nothing after this reads the raw spec for a decision.
+//!
+//! The checks and their sentences are Argo's, in Argo's order, because the first one is what people
+//! see in the condition. What Argo can do and this version cannot yet ([`unbuilt`]) is an error as
+//! well: a Rollout that asks for it is refused, and its pods are left alone. Last come the objects
+//! that the spec refers to ([`references`]).
+
+use std::fmt;
+
+use crds::rollout::steps::RolloutAnalysis;
+use crds::rollout::{CanaryStrategy, TrafficRouting};
+use crds::words::ThresholdType;
+use crds::{PodTemplate, Rollout};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use serde_json::{Value, json};
+use uplink::document::HeaderMatch;
+
+use super::hash;
+use super::observe::Observed;
+
+mod pods;
+mod references;
+mod steps;
+mod unbuilt;
+
+#[cfg(test)]
+mod tests;
+
+/// Seconds without progress until a Rollout is Degraded, unless it says otherwise.
+const PROGRESS_DEADLINE_SECONDS: i32 = 600;
+/// Old ReplicaSets that are kept, unless a Rollout says otherwise.
+const REVISION_HISTORY_LIMIT: i32 = 10;
+/// Delay before pods go that have lost their traffic, unless a Rollout says otherwise.
+const SCALE_DOWN_DELAY_SECONDS: i32 = 30;
+/// Finished AnalysisRuns that are kept of each sort, unless a Rollout says otherwise.
+const RUN_HISTORY_LIMIT: i32 = 5;
+
+/// A checked Rollout: canary, with its traffic routed by our proxies.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Strategy {
+    /// Pods wanted.
+    pub replicas: i32,
+    /// Which pods are the Rollout's.
+    pub selector: LabelSelector,
+    /// The pods.
+    pub template: PodTemplate,
+    /// Seconds that a pod is ready before it counts.
+    pub min_ready_seconds: i32,
+    /// Old ReplicaSets to keep.
+    pub revision_history_limit: usize,
+    /// Seconds without progress until the Rollout is Degraded.
+    pub progress_deadline_seconds: i32,
+    /// Whether passing that deadline aborts.
+    pub progress_deadline_abort: bool,
+    /// The user's pause.
+    pub paused: bool,
+    /// Revisions to which a rollback skips the steps.
+    pub rollback_window: usize,
+    /// Finished runs to keep: successful ones, others.
+    pub run_history: (usize, usize),
+    /// The Service that follows the new pods.
+    pub canary_service: Option<String>,
+    /// The Service that follows the stable pods.
+    pub stable_service: Option<String>,
+    /// The way.
+    pub steps: Vec<Step>,
+    /// The hash of the way.
+    pub step_hash: String,
+    /// The weight that means all traffic.
+    pub max_weight: i32,
+    /// The routes that steps may set, in order of precedence.
+    pub managed_routes: Vec<String>,
+    /// The analysis beside the steps, and the step from which it runs.
+    pub background: Option<(RolloutAnalysis, usize)>,
+    /// Seconds before the old stable pods go.
+    pub scale_down_delay_seconds: i32,
+    /// How many old revisions that delay may keep up.
+    pub scale_down_delay_revision_limit: Option<usize>,
+    /// Seconds before the canary's pods go after an abort; `None` keeps them.
+    pub abort_scale_down_delay_seconds: Option<i32>,
+    /// Pods that may be missing.
+    pub max_unavailable: i32,
+    /// A floor for any non-zero size.
+    pub min_pods: Option<i32>,
+    /// How many pods are enough.
+    pub threshold: Option<Threshold>,
+}
+
+/// A checked step.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Step {
+    /// Send this share of the traffic to the canary.
+    SetWeight(i32),
+    /// Wait so many seconds, or until somebody promotes.
+    Pause(Option<i64>),
+    /// Size the canary apart from its weight.
+    SetCanaryScale(CanaryScale),
+    /// Set a header route (any of the matches leads to the canary), or remove it.
+    SetHeaderRoute {
+        /// The managed route.
+        name: String,
+        /// What must match; `None` removes the route.
+        matches: Option<Vec<HeaderMatch>>,
+    },
+    /// Run an AnalysisRun.
+    Analysis(RolloutAnalysis),
+}
+
+/// The size of the canary apart from its weight.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CanaryScale {
+    /// So many pods.
+    Replicas(i32),
+    /// Pods for this weight.
+    Weight(i32),
+    /// Pods for the traffic's weight.
+    MatchTrafficWeight,
+}
+
+/// How many available pods are enough to go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Threshold {
+    /// A share of the wanted ones, in percent.
+    Percent(i32),
+    /// A number.
+    Pods(i32),
+}
+
+/// One reason why a spec cannot be acted on.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SpecError {
+    /// The path of the field.
+    pub path: String,
+    /// What stands there; `None` where something is missing.
+    pub value: Option<Value>,
+    /// What is wrong with it.
+    pub text: String,
+}
+
+/// Checks a Rollout, first by itself, then against the objects that it refers to.
+pub fn check(rollout: &Rollout, observed: &Observed) -> Result<Strategy, Vec<SpecError>> {
+    let mut errors = Vec::new();
+    pods::check(rollout, &mut errors);
+    let Some(canary) = unbuilt::canary(rollout, &mut errors) else { return Err(errors) };
+    check_canary(canary, &mut errors);
+    let steps = steps::check(canary, &mut errors);
+    unbuilt::check(rollout, canary, &mut errors);
+    if !errors.is_empty() {
+        return Err(errors);
+    }
+    let strategy = strategy(rollout, canary, steps);
+    references::check(rollout, &strategy, observed, &mut errors);
+    if errors.is_empty() { Ok(strategy) } else { Err(errors) }
+}
+
+fn check_canary(canary: &CanaryStrategy, errors: &mut Vec<SpecError>) {
+    let path = "spec.strategy.canary";
+    if let (Some(stable), Some(other)) = (&canary.stable_service, &canary.canary_service)
+        && stable == other
+        && !stable.is_empty()
+    {
+        let text = "This rollout uses the same service for the stable and canary services, but two different \
+                    services are required.";
+        errors.push(SpecError::invalid(format!("{path}.stableService"), json!(stable), text));
+    }
+    if pods::max_surge(canary, 100) == 0 && pods::max_unavailable_raw(canary, 100) == 0 {
+        let text = "MaxSurge and MaxUnavailable both can not be zero";
+        errors.push(SpecError::invalid(format!("{path}.maxSurge"), json!(canary.max_surge), text));
+    }
+    if canary.traffic_routing.is_none() {
+        if let Some(delay) = canary.scale_down_delay_seconds {
+            let text = "Canary scaleDownDelaySeconds can only be used with traffic routing";
+            errors.push(SpecError::invalid(format!("{path}.scaleDownDelaySeconds"), json!(delay), text));
+        }
+        if canary.dynamic_stable_scale == Some(true) {
+            let text = "Canary dynamicStableScale can only be used with traffic routing";
+            errors.push(SpecError::invalid(format!("{path}.dynamicStableScale"), json!(true), text));
+        }
+    }
+    if let (Some(delay), Some(true)) = (canary.scale_down_delay_seconds, canary.dynamic_stable_scale) {
+        let text = "Canary dynamicStableScale cannot be used with scaleDownDelaySeconds";
+        errors.push(SpecError::invalid(format!("{path}.scaleDownDelaySeconds"), json!(delay), text));
+    }
+    check_max_weight(canary.traffic_routing.as_ref(), errors);
+}
+
+fn check_max_weight(routing: Option<&TrafficRouting>, errors: &mut Vec<SpecError>) {
+    let Some(routing) = routing else { return };
+    let Some(max) = routing.max_traffic_weight else { return };
+    let path = "spec.strategy.canary.trafficRouting.maxTrafficWeight";
+    if routing.nginx.is_none() && routing.plugins.is_empty() {
+        let text = "Canary maxTrafficWeight in traffic routing only supported in Nginx and Plugins";
+        errors.push(SpecError::invalid(path, json!(max), text));
+    } else if max < 1 {
+        errors.push(SpecError::invalid(path, json!(max), "must be greater than 0"));
+    }
+}
+
+fn strategy(rollout: &Rollout, canary: &CanaryStrategy, steps: Vec<Step>) -> Strategy {
+    let spec = &rollout.spec;
+    let routing = canary.traffic_routing.clone().unwrap_or_default();
+    let history = spec.analysis.as_ref();
+    let kept = |limit: Option<i32>| limit.unwrap_or(RUN_HISTORY_LIMIT).max(0) as usize;
+    let replicas = spec.replicas.unwrap_or(1);
+    Strategy {
+        replicas,
+        selector: spec.selector.clone().unwrap_or_default(),
+        template: spec.template.clone().unwrap_or_default(),
+        min_ready_seconds: spec.min_ready_seconds.unwrap_or_default(),
+        revision_history_limit: spec.revision_history_limit.unwrap_or(REVISION_HISTORY_LIMIT).max(0) as usize,
+        progress_deadline_seconds: spec.progress_deadline_seconds.unwrap_or(PROGRESS_DEADLINE_SECONDS),
+        progress_deadline_abort: spec.progress_deadline_abort.unwrap_or_default(),
+        paused: spec.paused.unwrap_or_default(),
+        rollback_window: spec.rollback_window.as_ref().and_then(|window| window.revisions).unwrap_or(0).max(0) as usize,
+        run_history: (
+            kept(history.and_then(|history| history.successful_run_history_limit)),
+            kept(history.and_then(|history| history.unsuccessful_run_history_limit)),
+        ),
+        canary_service: canary.canary_service.clone().filter(|name| !name.is_empty()),
+        stable_service: canary.stable_service.clone().filter(|name| !name.is_empty()),
+        steps,
+        step_hash: hash::of_steps(canary.steps.as_deref()),
+        max_weight: routing.max_weight(),
+        managed_routes: routing.managed_routes.into_iter().map(|route| route.name).collect(),
+        background: canary.analysis.as_ref().filter(|analysis| !analysis.templates.is_empty()).map(|analysis| {
+            (analysis.analysis(), analysis.starting_step.unwrap_or(0).max(0) as usize)
+        }),
+        scale_down_delay_seconds: canary.scale_down_delay_seconds.unwrap_or(SCALE_DOWN_DELAY_SECONDS),
+        scale_down_delay_revision_limit: canary
+            .scale_down_delay_revision_limit
+            .map(|limit| limit.max(0) as usize),
+        abort_scale_down_delay_seconds: match canary.abort_scale_down_delay_seconds {
+            Some(0) => None,
+            Some(delay) => Some(delay),
+            None => Some(SCALE_DOWN_DELAY_SECONDS),
+        },
+        max_unavailable: pods::max_unavailable(canary, replicas),
+        min_pods: canary.min_pods_per_replica_set,
+        threshold: canary.replica_progress_threshold.as_ref().and_then(|threshold| match threshold.type_ {
+            _ if threshold.value < 0 => None,
+            ThresholdType::Percent => Some(Threshold::Percent(threshold.value)),
+            ThresholdType::Pods => Some(Threshold::Pods(threshold.value)),
+            ThresholdType::Other(_) => None,
+        }),
+    }
+}
+
+// === impl Strategy ===
+
+impl Strategy {
+    /// The number of steps.
+    pub fn step_count(&self) -> usize {
+        self.steps.len()
+    }
+}
+
+// === impl Threshold ===
+
+impl Threshold {
+    /// Whether `available` pods are enough where `desired` are wanted.
+    pub fn is_met(self, available: i32, desired: i32) -> bool {
+        match self {
+            Self::Percent(percent) => {
+                desired == 0 || f64::from(available) / f64::from(desired) * 100.0 + 1e-10 >= f64::from(percent)
+            }
+            Self::Pods(pods) => available >= pods,
+        }
+    }
+}
+
+// === impl SpecError ===
+
+impl SpecError {
+    pub(crate) fn invalid(path: impl Into<String>, value: Value, text: impl Into<String>) -> Self {
+        Self { path: path.into(), value: Some(value), text: text.into() }
+    }
+
+    pub(crate) fn required(path: impl Into<String>, text: impl Into<String>) -> Self {
+        Self { path: path.into(), value: None, text: text.into() }
+    }
+}
+
+/// As Kubernetes prints field errors: `path: Invalid value: value: text`.
+impl fmt::Display for SpecError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.value {
+            Some(value) => write!(f, "{}: Invalid value: {value}: {}", self.path, self.text),
+            None => write!(f, "{}: Required value: {}", self.path, self.text),
+        }
+    }
+}

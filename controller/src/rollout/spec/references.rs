@@ -1,0 +1,112 @@
+//! The second phase: the objects that a Rollout refers to exist and fit.
+
+use std::collections::BTreeMap;
+
+use crds::Rollout;
+use crds::int_or_string;
+use crds::rollout::steps::RolloutAnalysis;
+use kube::ResourceExt as _;
+use serde_json::json;
+
+use super::{SpecError, Step, Strategy};
+use crate::analysis::compose::{self, ComposeInput};
+use crate::rollout::names;
+use crate::rollout::observe::Observed;
+
+pub(super) fn check(
+    rollout: &Rollout,
+    strategy: &Strategy,
+    observed: &Observed,
+    errors: &mut Vec<SpecError>,
+) {
+    let services = [("stableService", &strategy.stable_service), ("canaryService", &strategy.canary_service)];
+    for (field, name) in services {
+        if let Some(name) = name {
+            check_service((field, name), rollout, strategy, observed, errors);
+        }
+    }
+    if let Some((analysis, _)) = &strategy.background {
+        let path = "spec.strategy.canary.analysis.templates";
+        check_analysis((path, analysis), false, rollout, observed, errors);
+    }
+    for (index, step) in strategy.steps.iter().enumerate() {
+        if let Step::Analysis(analysis) = step {
+            let path = format!("spec.strategy.canary.steps[{index}].analysis.templates");
+            check_analysis((&path, analysis), true, rollout, observed, errors);
+        }
+    }
+    check_rival(observed, errors);
+}
+
+fn check_service(
+    (field, name): (&str, &str),
+    rollout: &Rollout,
+    strategy: &Strategy,
+    observed: &Observed,
+    errors: &mut Vec<SpecError>,
+) {
+    let path = format!("spec.strategy.canary.{field}");
+    let Some(service) = observed.services.get(name) else {
+        let text = format!("service \"{name}\" not found");
+        errors.push(SpecError::invalid(path, json!(name), text));
+        return;
+    };
+    if service.managed_by.as_ref().is_some_and(|owner| *owner != rollout.name_any()) {
+        let text = format!("Service \"{name}\" is managed by another Rollout");
+        errors.push(SpecError::invalid(path.as_str(), json!(name), text));
+    }
+    let labels: BTreeMap<String, String> = strategy.template.labels();
+    for (key, value) in service.selector.iter().filter(|(key, _)| *key != names::POD_TEMPLATE_HASH_LABEL) {
+        if labels.get(key) != Some(value) {
+            let text = format!("Service \"{name}\" has unmatch label \"{key}\" in rollout");
+            errors.push(SpecError::invalid(path.as_str(), json!(name), text));
+        }
+    }
+}
+
+/// `in_step`: a step must end, so its metrics may not go on for ever.
+fn check_analysis(
+    (path, analysis): (&str, &RolloutAnalysis),
+    in_step: bool,
+    rollout: &Rollout,
+    observed: &Observed,
+    errors: &mut Vec<SpecError>,
+) {
+    let names: Vec<_> = analysis.templates.iter().filter_map(|reference| reference.template_name.as_deref()).collect();
+    let names = names.join(", ");
+    // Any hash will do: the question is whether the arguments can be resolved at all.
+    let input = ComposeInput {
+        rollout,
+        analysis,
+        templates: &observed.templates,
+        stable_hash: "stable",
+        latest_hash: "latest",
+    };
+    let spec = match compose::run_for(&input) {
+        Ok(spec) => spec,
+        Err(error) => {
+            errors.push(SpecError::invalid(path, json!(names), error.to_string()));
+            return;
+        }
+    };
+    for metric in spec.metrics.iter().filter(|_| in_step) {
+        let endless = metric.interval.is_some() && int_or_string::count_or(metric.count.as_ref(), 0) == 0;
+        // An argument is only known when the run begins.
+        let argument = metric.count.as_ref().is_some_and(|count| !int_or_string::is_integer(count));
+        if endless && !argument {
+            let text = format!("AnalysisTemplate {names} has metric {} which runs indefinitely. Invalid value for count: {}",
+                metric.name, metric.count.as_ref().map_or_else(|| "<nil>".to_owned(), |count| json!(count).to_string()));
+            errors.push(SpecError::invalid(path, json!(names), text));
+        }
+    }
+}
+
+fn check_rival(observed: &Observed, errors: &mut Vec<SpecError>) {
+    let Some(rival) = &observed.rival else { return };
+    let path = "spec.strategy.canary.trafficRouting.plugins.sluice/proxy.hostnames";
+    let text = match &rival.hostname {
+        Some(hostname) => format!("the Rollout {} has claimed {hostname} before", rival.rollout),
+        None => format!("the Rollout {} has claimed every hostname of the fleet before", rival.rollout),
+    };
+    errors.push(SpecError::invalid(path, json!(rival.hostname), text));
+}

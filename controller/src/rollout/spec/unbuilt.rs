@@ -1,0 +1,96 @@
+//! What Argo can do and this version cannot: each is refused by its own sentence, never ignored.
+
+use crds::Rollout;
+use crds::plugin::PLUGIN_NAME;
+use crds::rollout::{CanaryStrategy, StepKind, TrafficRouting};
+use serde_json::{Value, json};
+
+use super::SpecError;
+
+/// The canary strategy, where there is exactly that.
+pub(super) fn canary<'a>(rollout: &'a Rollout, errors: &mut Vec<SpecError>) -> Option<&'a CanaryStrategy> {
+    let path = "spec.strategy";
+    let strategy = rollout.spec.strategy.as_ref();
+    let canary = strategy.and_then(|strategy| strategy.canary.as_ref());
+    let blue_green = strategy.and_then(|strategy| strategy.blue_green.as_ref());
+    match (canary, blue_green) {
+        (Some(canary), None) => return Some(canary),
+        (Some(_), Some(_)) => {
+            errors.push(SpecError::invalid(path, json!(strategy), "Multiple Strategies can not be listed"));
+        }
+        (None, Some(_)) => errors.push(refused("spec.strategy.blueGreen", json!({}), "the blueGreen strategy")),
+        (None, None) => errors.push(SpecError::required(
+            path,
+            "Rollout has missing field '.spec.strategy.canary or .spec.strategy.blueGreen'",
+        )),
+    }
+    None
+}
+
+pub(super) fn check(rollout: &Rollout, canary: &CanaryStrategy, errors: &mut Vec<SpecError>) {
+    let path = "spec.strategy.canary";
+    if let Some(workload) = &rollout.spec.workload_ref {
+        errors.push(refused("spec.workloadRef", json!(workload.name), "workloadRef"));
+    }
+    if let Some(at) = &rollout.spec.restart_at {
+        errors.push(refused("spec.restartAt", json!(at), "restartAt"));
+    }
+    let settings = [
+        ("antiAffinity", canary.anti_affinity.is_some()),
+        ("pingPong", canary.ping_pong.is_some()),
+        ("dynamicStableScale", canary.dynamic_stable_scale == Some(true)),
+        ("canaryMetadata", canary.canary_metadata.is_some()),
+        ("stableMetadata", canary.stable_metadata.is_some()),
+    ];
+    for (name, _) in settings.into_iter().filter(|(_, set)| *set) {
+        errors.push(refused(format!("{path}.{name}"), json!(true), name));
+    }
+    for (index, step) in canary.steps.iter().flatten().enumerate() {
+        let name = match step.kind() {
+            Some(StepKind::Experiment(_)) => "experiment",
+            Some(StepKind::SetMirrorRoute(_)) => "setMirrorRoute",
+            Some(StepKind::Plugin(_)) => "plugin",
+            _ => continue,
+        };
+        errors.push(refused(format!("{path}.steps[{index}].{name}"), json!(step.to_string()), format!("the {name} step")));
+    }
+    match &canary.traffic_routing {
+        Some(routing) => check_routing(routing, errors),
+        None => {
+            let text = format!(
+                "a canary without traffic routing is not supported by this version of Sluice; \
+                 name the plugin {PLUGIN_NAME}"
+            );
+            errors.push(SpecError::required(format!("{path}.trafficRouting"), text));
+        }
+    }
+}
+
+fn check_routing(routing: &TrafficRouting, errors: &mut Vec<SpecError>) {
+    let path = "spec.strategy.canary.trafficRouting";
+    let routers = [
+        ("istio", routing.istio.is_some()),
+        ("nginx", routing.nginx.is_some()),
+        ("alb", routing.alb.is_some()),
+        ("smi", routing.smi.is_some()),
+        ("ambassador", routing.ambassador.is_some()),
+        ("appMesh", routing.app_mesh.is_some()),
+        ("traefik", routing.traefik.is_some()),
+        ("apisix", routing.apisix.is_some()),
+    ];
+    for (name, _) in routers.into_iter().filter(|(_, set)| *set) {
+        errors.push(refused(format!("{path}.{name}"), json!({}), format!("the {name} traffic router")));
+    }
+    for (name, block) in routing.plugins.iter().filter(|(name, _)| *name != PLUGIN_NAME) {
+        let what = format!("the traffic router plugin {name}");
+        errors.push(refused(format!("{path}.plugins.{name}"), block.clone(), what));
+    }
+    if routing.sluice_proxy().is_none() {
+        let text = format!("no traffic router is named that this version of Sluice has; name the plugin {PLUGIN_NAME}");
+        errors.push(SpecError::required(format!("{path}.plugins"), text));
+    }
+}
+
+fn refused(path: impl Into<String>, value: Value, what: impl std::fmt::Display) -> SpecError {
+    SpecError::invalid(path, value, format!("{what} is not supported by this version of Sluice"))
+}
