@@ -106,36 +106,9 @@ impl GoDuration {
 
     /// Reads a duration.
     pub fn parse(text: &str) -> Result<Self, DurationError> {
-        let (negative, mut rest) = match text.as_bytes().first() {
-            None => return Err(DurationError::Empty),
-            Some(b'-') => (true, &text[1..]),
-            Some(b'+') => (false, &text[1..]),
-            Some(_) => (false, text),
-        };
-        if rest == "0" {
-            return Ok(Self(0));
-        }
-        let mut total: u64 = 0;
-        if rest.is_empty() {
-            return Err(unexpected(text, rest));
-        }
-        let too_long = || DurationError::TooLong {
-            text: text.to_owned(),
-            limit: Self::LIMIT,
-        };
-        while !rest.is_empty() {
-            let (nanoseconds, left) = segment(text, rest)?;
-            rest = left;
-            total = nanoseconds
-                .and_then(|nanoseconds| total.checked_add(nanoseconds))
-                .filter(|total| *total <= 1 << 63)
-                .ok_or_else(too_long)?;
-        }
-        if negative {
-            // -2^63 is the one value whose negation does not exist.
-            return Ok(Self((total as i64).wrapping_neg()));
-        }
-        i64::try_from(total).map(Self).map_err(|_| too_long())
+        nanoseconds(text)
+            .map(Self)
+            .map_err(|fault| explained(text, fault))
     }
 
     /// From nanoseconds.
@@ -204,31 +177,64 @@ fn decimal(value: u64, scale: u64) -> String {
 
 // === reading ===
 
+/// Where reading stopped, and why. The explanation is made apart from the reading, because it
+/// tries what else the text may have meant.
+enum Fault<'a> {
+    Empty,
+    MissingUnit { left: &'a str },
+    UnknownUnit { unit: &'a str, left: &'a str },
+    Unexpected { rest: &'a str },
+    TooLong,
+}
+
+fn nanoseconds(text: &str) -> Result<i64, Fault<'_>> {
+    let (negative, mut rest) = match text.as_bytes().first() {
+        None => return Err(Fault::Empty),
+        Some(b'-') => (true, &text[1..]),
+        Some(b'+') => (false, &text[1..]),
+        Some(_) => (false, text),
+    };
+    if rest == "0" {
+        return Ok(0);
+    }
+    if rest.is_empty() {
+        return Err(Fault::Unexpected { rest });
+    }
+    let mut total: u64 = 0;
+    while !rest.is_empty() {
+        let (part, left) = segment(rest)?;
+        rest = left;
+        total = part
+            .and_then(|part| total.checked_add(part))
+            .filter(|total| *total <= 1 << 63)
+            .ok_or(Fault::TooLong)?;
+    }
+    if negative {
+        // -2^63 is the one value whose negation does not exist.
+        return Ok(total.cast_signed().wrapping_neg());
+    }
+    i64::try_from(total).map_err(|_| Fault::TooLong)
+}
+
 /// One number with its unit: its nanoseconds (`None` on overflow) and what is left of the text.
-fn segment<'a>(text: &str, rest: &'a str) -> Result<(Option<u64>, &'a str), DurationError> {
+fn segment(rest: &str) -> Result<(Option<u64>, &str), Fault<'_>> {
     let (whole, after_whole) = digits(rest);
     let (fraction, after_number) = match after_whole.strip_prefix('.') {
         Some(tail) => digits(tail),
         None => ("", after_whole),
     };
     if whole.is_empty() && fraction.is_empty() {
-        return Err(unexpected(text, rest));
+        return Err(Fault::Unexpected { rest });
     }
     let unit_length = after_number.find(|c: char| c == '.' || c.is_ascii_digit());
     let (unit, left) = after_number.split_at(unit_length.unwrap_or(after_number.len()));
     if unit.is_empty() {
-        let before = text[..text.len() - left.len()].to_owned();
-        let meant = format!("{}s", before.trim_end_matches('.'));
-        return Err(DurationError::MissingUnit {
-            text: text.to_owned(),
-            before,
-            meant,
-        });
+        return Err(Fault::MissingUnit { left });
     }
-    let Some(scale) = unit_nanoseconds(unit) else {
-        return Err(unknown_unit(text, unit, left));
-    };
-    Ok((scaled(whole, fraction, scale), left))
+    match unit_nanoseconds(unit) {
+        Some(scale) => Ok((scaled(whole, fraction, scale), left)),
+        None => Err(Fault::UnknownUnit { unit, left }),
+    }
 }
 
 fn digits(text: &str) -> (&str, &str) {
@@ -285,11 +291,32 @@ fn leading_fraction(digits: &str) -> (u64, f64) {
 
 // === what was meant ===
 
+fn explained(text: &str, fault: Fault<'_>) -> DurationError {
+    match fault {
+        Fault::Empty => DurationError::Empty,
+        Fault::MissingUnit { left } => missing_unit(text, left),
+        Fault::UnknownUnit { unit, left } => unknown_unit(text, unit, left),
+        Fault::Unexpected { rest } => unexpected(text, rest),
+        Fault::TooLong => DurationError::TooLong {
+            text: text.to_owned(),
+            limit: GoDuration::LIMIT,
+        },
+    }
+}
+
+fn missing_unit(text: &str, left: &str) -> DurationError {
+    let before = text[..text.len() - left.len()].to_owned();
+    let meant = format!("{}s", before.trim_end_matches('.'));
+    DurationError::MissingUnit {
+        text: text.to_owned(),
+        before,
+        meant,
+    }
+}
+
 fn unexpected(text: &str, rest: &str) -> DurationError {
     let before = text[..text.len() - rest.len()].to_owned();
-    let meant = GoDuration::parse(before.trim_end_matches('.'))
-        .is_ok()
-        .then(|| before.clone());
+    let meant = nanoseconds(&before).is_ok().then(|| before.clone());
     DurationError::Unexpected {
         text: text.to_owned(),
         unexpected: rest.to_owned(),
@@ -301,14 +328,10 @@ fn unexpected(text: &str, rest: &str) -> DurationError {
 fn unknown_unit(text: &str, unit: &str, left: &str) -> DurationError {
     let before = &text[..text.len() - left.len() - unit.len()];
     let spelled = match unit.trim().to_ascii_lowercase().as_str() {
-        "sec" | "secs" | "second" | "seconds" => Some("s"),
-        "min" | "mins" | "minute" | "minutes" => Some("m"),
-        "hr" | "hrs" | "hour" | "hours" => Some("h"),
-        "msec" | "millis" | "millisecond" | "milliseconds" => Some("ms"),
-        "s" => Some("s"),
-        "m" => Some("m"),
-        "h" => Some("h"),
-        "ms" => Some("ms"),
+        "s" | "sec" | "secs" | "second" | "seconds" => Some("s"),
+        "m" | "min" | "mins" | "minute" | "minutes" => Some("m"),
+        "h" | "hr" | "hrs" | "hour" | "hours" => Some("h"),
+        "ms" | "msec" | "millis" | "millisecond" | "milliseconds" => Some("ms"),
         _ => None,
     };
     let respelled = spelled.map(|unit| format!("{before}{unit}{left}"));
@@ -318,7 +341,7 @@ fn unknown_unit(text: &str, unit: &str, left: &str) -> DurationError {
         .flatten();
     let meant = respelled
         .or(days)
-        .filter(|meant| GoDuration::parse(meant).is_ok());
+        .filter(|meant| nanoseconds(meant).is_ok());
     DurationError::UnknownUnit {
         text: text.to_owned(),
         unit: unit.to_owned(),
@@ -334,7 +357,7 @@ fn in_hours(before: &str, left: &str) -> Option<String> {
 
 fn without_spaces(text: &str) -> Option<String> {
     let squeezed: String = text.split_whitespace().collect();
-    (squeezed != text && GoDuration::parse(&squeezed).is_ok()).then_some(squeezed)
+    (squeezed != text && nanoseconds(&squeezed).is_ok()).then_some(squeezed)
 }
 
 #[cfg(test)]

@@ -8,8 +8,9 @@ use serde::{Deserialize, Serialize};
 use crate::analysis::Argument;
 use crate::pod_template::PodTemplate;
 use crate::rollout::Metadata;
+use crate::rollout::experiment_step::TemplateService;
 use crate::rollout::status::RolloutCondition;
-use crate::rollout::steps::{DryRun, MeasurementRetention, TemplateService};
+use crate::rollout::steps::{DryRun, MeasurementRetention};
 use crate::words::{AnalysisPhase, TemplateStatusCode};
 use crate::{Unknown, null};
 

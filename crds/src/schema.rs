@@ -4,6 +4,8 @@
 //! version), nothing is defaulted by the server, and what belongs to Kubernetes (pods, Jobs) is its
 //! full schema without the prose, which keeps the definitions small enough for `kubectl apply`.
 
+use std::sync::LazyLock;
+
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::CustomResourceExt;
@@ -14,13 +16,17 @@ use crate::{AnalysisRun, AnalysisTemplate, ClusterAnalysisTemplate, Experiment, 
 
 /// The definitions of all five kinds.
 pub fn all() -> Vec<CustomResourceDefinition> {
-    vec![
-        finished(Rollout::crd()),
-        without_subresources(finished(AnalysisTemplate::crd())),
-        without_subresources(finished(ClusterAnalysisTemplate::crd())),
-        without_subresources(finished(AnalysisRun::crd())),
-        without_subresources(finished(Experiment::crd())),
-    ]
+    // The schema of a pod is large; making it anew takes a second without optimisation.
+    static ALL: LazyLock<Vec<CustomResourceDefinition>> = LazyLock::new(|| {
+        vec![
+            finished(Rollout::crd()),
+            without_subresources(finished(AnalysisTemplate::crd())),
+            without_subresources(finished(ClusterAnalysisTemplate::crd())),
+            without_subresources(finished(AnalysisRun::crd())),
+            without_subresources(finished(Experiment::crd())),
+        ]
+    });
+    ALL.clone()
 }
 
 /// The name of the file that holds a definition, and its text.

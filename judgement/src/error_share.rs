@@ -80,6 +80,9 @@ struct Epoch {
     seen: EpochEvidence,
     ordinal: u64,
     purse: Purse<4>,
+    /// The logarithm of the purse's fortune times this epoch's part: kept, since most ticks change
+    /// nothing and every look asks.
+    ln_weighted: f64,
     limits: Option<Limits>,
     /// Independent draws of the canary since the limits' lanes were last staked.
     unstaked: f64,
@@ -206,30 +209,39 @@ impl ErrorTest {
     }
 
     fn verdict(&self) -> Verdict {
-        let loudest = self.epochs.iter().reduce(|best, epoch| {
-            let louder = epoch.ln_weighted() >= best.ln_weighted().max(0.0);
-            // While nobody speaks up, people want to read about the present epoch.
-            if louder || best.ln_weighted() < 0.0 {
-                epoch
-            } else {
-                best
-            }
-        });
         let evidence = self
             .epochs
             .iter()
             .map(|epoch| epoch.seen.drawn().canary.exposed);
         let evidence = self.forgotten_draws + evidence.sum::<u64>();
-        let reasons = self.reasons(loudest, evidence);
-        let proved = reasons.e >= reasons.threshold;
-        let decision = if proved && loudest.is_some_and(|epoch| epoch.has_minimum(&self.settings)) {
+        let proof = self
+            .epochs
+            .iter()
+            .find(|epoch| epoch.proves(&self.settings));
+        let decision = if proof.is_some() {
             Decision::Worse
         } else if evidence < self.settings.min_evidence {
             Decision::Insufficient
         } else {
             Decision::Undecided
         };
-        Verdict { decision, reasons }
+        Verdict {
+            decision,
+            reasons: self.reasons(proof.or_else(|| self.loudest()), evidence),
+        }
+    }
+
+    /// The epoch with the most against the canary. While none speaks up, people want to read about
+    /// the present one.
+    fn loudest(&self) -> Option<&Epoch> {
+        self.epochs.iter().reduce(|best, epoch| {
+            let heard = best.ln_weighted.max(0.0);
+            if best.ln_weighted < 0.0 || epoch.ln_weighted >= heard {
+                epoch
+            } else {
+                best
+            }
+        })
     }
 
     fn reasons(&self, loudest: Option<&Epoch>, evidence: u64) -> Reasons {
@@ -256,6 +268,7 @@ impl Epoch {
             },
             ordinal,
             purse: Purse::new(),
+            ln_weighted: epoch_part(ordinal).ln(),
             limits: None,
             unstaked: 0.0,
         }
@@ -268,15 +281,22 @@ impl Epoch {
         settings: &ErrorSettings,
     ) {
         let before = std::mem::replace(&mut self.seen, *now);
+        if before == *now {
+            return;
+        }
         if one_armed(now) {
             let freeze = || Limits::freeze(baseline, settings, self.ordinal);
             let limits = *self.limits.get_or_insert_with(freeze);
             self.bet_on_limits(&before, now, limits);
         }
-        self.bet_on_shares(&before, now, settings.ratio);
+        let bets = self.bet_on_shares(&before, now, settings.ratio);
+        if bets > 0 || self.limits.is_some() {
+            self.ln_weighted = self.purse.ln_e() + epoch_part(self.ordinal).ln();
+        }
     }
 
-    fn bet_on_shares(&mut self, before: &EpochEvidence, now: &EpochEvidence, ratio: f64) {
+    /// Returns how many bets there were.
+    fn bet_on_shares(&mut self, before: &EpochEvidence, now: &EpochEvidence, ratio: f64) -> usize {
         let keyed = tick_of(before.keyed, now.keyed);
         let unkeyed = tick_of(before.unkeyed, now.unkeyed);
         let moved = [(KEYED, keyed), (UNKEYED, unkeyed)];
@@ -289,9 +309,10 @@ impl Epoch {
             self.purse
                 .stake(&bets.iter().map(|(lane, _)| *lane).collect::<Vec<_>>());
         }
-        for (lane, tick) in bets {
-            self.purse.multiply(lane, &tick.share_factors(ratio));
+        for (lane, tick) in &bets {
+            self.purse.multiply(*lane, &tick.share_factors(ratio));
         }
+        bets.len()
     }
 
     fn bet_on_limits(&mut self, before: &EpochEvidence, now: &EpochEvidence, limits: Limits) {
@@ -330,8 +351,8 @@ impl Epoch {
         self.unstaked += draws;
     }
 
-    fn ln_weighted(&self) -> f64 {
-        self.purse.ln_e() + epoch_part(self.ordinal).ln()
+    fn proves(&self, settings: &ErrorSettings) -> bool {
+        self.ln_weighted >= -settings.own_alpha().ln() && self.has_minimum(settings)
     }
 
     fn has_minimum(&self, settings: &ErrorSettings) -> bool {
@@ -342,7 +363,10 @@ impl Epoch {
     fn explain(&self, reasons: Reasons) -> Reasons {
         let Stratum { stable, canary } = self.seen.by_request();
         let mut reasons = reasons.with_arms(canary, stable);
-        reasons.e = self.ln_weighted().exp().min(MOST);
+        reasons.e = self.ln_weighted.exp().min(MOST);
+        if self.limits.is_none() {
+            return reasons;
+        }
         let shares = self.purse.ln_lane(KEYED).max(self.purse.ln_lane(UNKEYED));
         let (frozen, guard) = (self.purse.ln_lane(FROZEN), self.purse.ln_lane(GUARD));
         let Some(limits) = self.limits.filter(|_| frozen.max(guard) > shares) else {

@@ -163,7 +163,7 @@ impl QuantileTest {
 impl Limit {
     fn new(p0: f64, alpha: f64, min_evidence: u64, measure: Measure) -> Self {
         Self {
-            p0: p0.clamp(1e-6, 1.0 - 1e-6),
+            p0,
             alpha,
             min_evidence,
             measure,
@@ -207,7 +207,7 @@ impl Limit {
         let weight = (now.draws as f64 / now.arm.exposed as f64).min(1.0);
         let bad = (now.arm.bad - before.bad) as f64;
         let good = ((now.arm.exposed - before.exposed) as f64 - bad).max(0.0);
-        if self.unstaked >= 0.25 / self.p0 {
+        if self.unstaked >= 0.25 / self.p0.max(1e-6) {
             self.purse.stake(&[0]);
             self.unstaked = 0.0;
         }

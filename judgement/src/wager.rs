@@ -142,6 +142,8 @@ impl Tick {
 /// each worth `weight` of an independent one. Raising a likelihood ratio to a power below one keeps
 /// its expectation ≤ 1, and undoes the worst clustering (a user's draws all alike).
 pub(crate) fn limit_factors(p0: f64, (bad, good): (f64, f64), weight: f64) -> Factors {
+    // A limit of nothing at all would make the first bad one an infinite proof.
+    let p0 = p0.clamp(1e-6, 1.0 - 1e-6);
     RATIOS.map(|r| {
         let p1 = p0 * r / (1.0 - p0 + p0 * r);
         weight * (bad * (p1 / p0).ln() + good * ((1.0 - p1) / (1.0 - p0)).ln())

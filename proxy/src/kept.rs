@@ -18,9 +18,10 @@ use sha2::{Digest, Sha256};
 use thiserror::Error;
 use uplink::document::RoutingConfig;
 use uplink::limits::{MAX_DOCUMENT_BYTES, MAX_KEY_PAIRS_BYTES};
-use uplink::proto;
 use uplink::version::Version;
 use uplink::weight::EpochWeight;
+
+use crate::tls::KeyPairBytes;
 
 const CONFIGURATION: &str = "configuration";
 const FUSES: &str = "fuses";
@@ -67,6 +68,8 @@ pub struct KeptKeyPair {
 /// A weight, and the canary that it is for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeptWeight {
+    /// The Rollout's UID, as far as it is known: a Rollout of the same name counts its epochs anew.
+    pub rollout_uid: Option<String>,
     /// The weight and its epoch.
     pub weight: EpochWeight,
     /// The canary's revision; empty for none.
@@ -190,21 +193,21 @@ impl Store {
 
 impl KeptKeyPair {
     /// `None` where the bytes are no text: then they are no PEM either.
-    pub fn of(pair: &proto::KeyPair) -> Option<Self> {
+    pub fn of(reference: &str, pair: &KeyPairBytes) -> Option<Self> {
         Some(Self {
-            reference: pair.reference.clone(),
-            certificate_pem: String::from_utf8(pair.certificate_pem.to_vec()).ok()?,
-            key_pem: String::from_utf8(pair.key_pem.to_vec()).ok()?,
+            reference: reference.to_owned(),
+            certificate_pem: String::from_utf8(pair.certificate_pem.clone()).ok()?,
+            key_pem: String::from_utf8(pair.key_pem.clone()).ok()?,
         })
     }
 
-    /// As it came over the wire.
-    pub fn wire(&self) -> proto::KeyPair {
-        proto::KeyPair {
-            reference: self.reference.clone(),
-            certificate_pem: self.certificate_pem.clone().into(),
-            key_pem: self.key_pem.clone().into(),
-        }
+    /// The reference by which a document names it, and the bytes.
+    pub fn bytes(&self) -> (String, KeyPairBytes) {
+        let bytes = KeyPairBytes {
+            certificate_pem: self.certificate_pem.clone().into_bytes(),
+            key_pem: self.key_pem.clone().into_bytes(),
+        };
+        (self.reference.clone(), bytes)
     }
 }
 

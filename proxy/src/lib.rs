@@ -4,3 +4,14 @@
 //! which revision) → **cluster** (which endpoint) → **upstream** (this worker's own connections) →
 //! relay bodies → **observe** → perhaps retry. The modules stand in that order; the control side
 //! (configuration, uplink, fuse, metrics, drain) follows.
+
+pub mod worker;
+pub mod accept;
+pub mod tls;
+pub mod route;
+pub mod observe;
+pub mod access_log;
+pub mod snapshot;
+pub mod state;
+pub mod clock;
+pub mod random;

@@ -59,7 +59,8 @@ pub fn format(duration: Duration) -> String {
     let mut text = String::new();
     for (unit, size) in UNITS.iter().filter(|(unit, _)| unit.is_ascii()) {
         if rest >= *size {
-            text.push_str(&format!("{}{unit}", rest / size));
+            text.push_str(&(rest / size).to_string());
+            text.push_str(unit);
             rest %= size;
         }
     }

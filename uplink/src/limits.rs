@@ -38,7 +38,7 @@ pub const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 pub const ACK_LAG: Duration = Duration::from_secs(10);
 
 /// A proxy gone without a goodbye still has to acknowledge for this long.
-pub const GONE_GRACE: Duration = Duration::from_secs(60);
+pub const GONE_GRACE: Duration = Duration::from_mins(1);
 
 /// How long a starting proxy waits for the controller before it uses the configuration it kept.
 pub const START_WAIT: Duration = Duration::from_secs(2);

@@ -19,12 +19,13 @@ pub struct EpochWeight {
 
 impl EpochWeight {
     /// The newer of the two: the higher epoch. At equal epochs the lower weight, which is the safer.
+    #[must_use]
     pub fn newer(self, other: Self) -> Self {
-        match self.epoch.cmp(&other.epoch) {
-            std::cmp::Ordering::Greater => self,
-            std::cmp::Ordering::Less => other,
-            std::cmp::Ordering::Equal if self.weight <= other.weight => self,
-            std::cmp::Ordering::Equal => other,
+        let rank = |this: Self| (this.epoch, std::cmp::Reverse(this.weight));
+        if rank(self) >= rank(other) {
+            self
+        } else {
+            other
         }
     }
 }

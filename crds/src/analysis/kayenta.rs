@@ -75,9 +75,11 @@ pub struct ScopeDetail {
     /// Seconds per point.
     pub step: i64,
     /// From when.
-    pub start: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub start: Option<String>,
     /// Until when.
-    pub end: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub end: Option<String>,
     /// Fields that this version does not know, kept as they came.
     #[serde(flatten)]
     #[schemars(skip)]

@@ -385,13 +385,12 @@ fn trust(block: &Block<'_>, errors: &mut Errors) -> Trust {
 fn networks(list: &[Value], path: &str, errors: &mut Errors) -> Vec<IpNet> {
     let mut networks = Vec::with_capacity(list.len());
     for (index, value) in list.iter().enumerate() {
-        match value.as_str().and_then(|text| text.parse().ok()) {
-            Some(network) => networks.push(network),
-            None => {
-                let message = "must be a CIDR, as in \"10.0.0.0/8\" or \"2001:db8::/32\"";
-                errors.push(&format!("{path}[{index}]"), value, message);
-            }
-        }
+        let Some(network) = value.as_str().and_then(|text| text.parse().ok()) else {
+            let message = "must be a CIDR, as in \"10.0.0.0/8\" or \"2001:db8::/32\"";
+            errors.push(&format!("{path}[{index}]"), value, message);
+            continue;
+        };
+        networks.push(network);
     }
     networks
 }

@@ -77,177 +77,176 @@ fn an_empty_routing_block_has_a_fuse_and_nothing_else() {
     assert_eq!(stable.override_.unwrap().value, OverrideValue::AlwaysNever);
 }
 
+/// A block with one mistake, and the beginning of the path and message that it must give.
+const ROUTING_MISTAKES: &[(&str, &str)] = &[
+    ("3", ": must be an object with fleet"),
+    (
+        r#"{ "flet": "a" }"#,
+        ".flet: unknown key \"flet\"; did you mean \"fleet\"?",
+    ),
+    (
+        r#"{ "zzz": 1 }"#,
+        ".zzz: unknown key \"zzz\"; known keys are fleet, hostnames, port",
+    ),
+    (
+        r#"{ "fleet": "My_App" }"#,
+        ".fleet: must be a name of lower-case letters",
+    ),
+    (
+        r#"{ "fleet": 3 }"#,
+        ".fleet: must be a name of lower-case letters",
+    ),
+    (
+        r#"{ "hostnames": "a.b" }"#,
+        ".hostnames: must be a list of hostnames",
+    ),
+    (
+        r#"{ "hostnames": ["a.b", "a b"] }"#,
+        ".hostnames[1]: must be a hostname",
+    ),
+    (
+        r#"{ "hostnames": ["a.b:80"] }"#,
+        ".hostnames[0]: must be a hostname",
+    ),
+    (
+        r#"{ "hostnames": ["10.0.0.1"] }"#,
+        ".hostnames[0]: must be a hostname",
+    ),
+    (
+        r#"{ "hostnames": ["a.*.b"] }"#,
+        ".hostnames[0]: must be a hostname",
+    ),
+    (
+        r#"{ "hostnames": ["a.b", "A.b"] }"#,
+        ".hostnames[1]: is listed twice",
+    ),
+    (
+        r#"{ "port": 0 }"#,
+        ".port: must be the name of a port, or a number from 1 to 65535",
+    ),
+    (r#"{ "port": 65536 }"#, ".port: must be the name of a port"),
+    (
+        r#"{ "port": "a-name-that-is-too-long" }"#,
+        ".port: must be the name of a port",
+    ),
+    (
+        r#"{ "protocol": "http2" }"#,
+        ".protocol: must be \"http1\" or \"h2c\"; did you mean \"http1\"?",
+    ),
+    (
+        r#"{ "tls": {} }"#,
+        ".tls.secretName: required: the name of a Secret",
+    ),
+    (
+        r#"{ "tls": { "secretName": "a", "secret": "a" } }"#,
+        ".tls.secret: unknown key \"secret\"; did you mean \"secretName\"?",
+    ),
+    (
+        r#"{ "sticky": {} }"#,
+        ".sticky: must have exactly one of header and cookie",
+    ),
+    (
+        r#"{ "sticky": { "header": "X", "cookie": {} } }"#,
+        ".sticky: must have exactly one",
+    ),
+    (
+        r#"{ "sticky": { "header": "X User" } }"#,
+        ".sticky.header: must be the name of a header",
+    ),
+    (
+        r#"{ "sticky": { "cookie": { "name": "a;b" } } }"#,
+        ".sticky.cookie.name: must be the name of a cookie",
+    ),
+    (
+        r#"{ "sticky": { "cookie": { "maxAge": "1d" } } }"#,
+        ".sticky.cookie.maxAge: invalid duration \"1d\": unknown unit \"d\"; did you mean \"24h\"?",
+    ),
+    (
+        r#"{ "sticky": { "cookie": { "maxAge": 60 } } }"#,
+        ".sticky.cookie.maxAge: must be a duration",
+    ),
+    (
+        r#"{ "sticky": { "cookie": { "maxAge": "-1s" } } }"#,
+        ".sticky.cookie.maxAge: must be longer than 0s",
+    ),
+    (
+        r#"{ "override": { "value": "x" } }"#,
+        ".override: must have a header or a cookie",
+    ),
+    (
+        r#"{ "override": { "header": "X", "value": "a", "pattern": "b" } }"#,
+        ".override: must have at most one of value and pattern",
+    ),
+    (
+        r#"{ "override": { "header": "X", "value": "" } }"#,
+        ".override.value: must be a string that is not empty",
+    ),
+    (
+        r#"{ "override": { "header": "X", "pattern": "(" } }"#,
+        ".override.pattern: must be a regular expression of at most 1048576 bytes",
+    ),
+    (
+        r#"{ "override": { "header": "X", "pattern": "(\\w{200}){200}" } }"#,
+        ".override.pattern: must be a regular expression of at most 1048576 bytes",
+    ),
+    (
+        r#"{ "override": { "header": "X", "trust": "all" } }"#,
+        ".override.trust: must be \"any\" or a list of CIDRs",
+    ),
+    (
+        r#"{ "override": { "header": "X", "trust": [] } }"#,
+        ".override.trust: must be \"any\" or a list of CIDRs",
+    ),
+    (
+        r#"{ "override": { "header": "X", "trust": ["10.0.0.0/33"] } }"#,
+        ".override.trust[0]: must be a CIDR",
+    ),
+    (
+        r#"{ "fallback": {} }"#,
+        ".fallback.to: required: \"stable\"",
+    ),
+    (
+        r#"{ "fallback": { "to": "canary" } }"#,
+        ".fallback.to: must be \"stable\"",
+    ),
+    (
+        r#"{ "fuse": { "alpha": 0.5 } }"#,
+        ".fuse.alpha: must be a number above 0 and below 0.5",
+    ),
+    (
+        r#"{ "fuse": { "alpha": 0 } }"#,
+        ".fuse.alpha: must be a number above 0 and below 0.5",
+    ),
+    (
+        r#"{ "fuse": { "ratio": 0.9 } }"#,
+        ".fuse.ratio: must be a number of at least 1",
+    ),
+    (
+        r#"{ "fuse": { "minErrors": 0 } }"#,
+        ".fuse.minErrors: must be a whole number from 1",
+    ),
+    (
+        r#"{ "fuse": { "minError": 3 } }"#,
+        ".fuse.minError: unknown key \"minError\"; did you mean \"minErrors\"?",
+    ),
+    (
+        r#"{ "fuse": { "enabled": "no" } }"#,
+        ".fuse.enabled: must be true or false",
+    ),
+    (
+        r#"{ "fuse": { "ageThreshold": "5" } }"#,
+        ".fuse.ageThreshold: invalid duration \"5\": missing unit",
+    ),
+];
+
 #[test]
 fn every_mistake_in_a_routing_block_is_an_error() {
-    let table = [
-        (json!(3), ": must be an object with fleet"),
-        (
-            json!({ "flet": "a" }),
-            ".flet: unknown key \"flet\"; did you mean \"fleet\"?",
-        ),
-        (
-            json!({ "zzz": 1 }),
-            ".zzz: unknown key \"zzz\"; known keys are fleet, hostnames, port",
-        ),
-        (
-            json!({ "fleet": "My_App" }),
-            ".fleet: must be a name of lower-case letters",
-        ),
-        (
-            json!({ "fleet": 3 }),
-            ".fleet: must be a name of lower-case letters",
-        ),
-        (
-            json!({ "hostnames": "a.b" }),
-            ".hostnames: must be a list of hostnames",
-        ),
-        (
-            json!({ "hostnames": ["a.b", "a b"] }),
-            ".hostnames[1]: must be a hostname",
-        ),
-        (
-            json!({ "hostnames": ["a.b:80"] }),
-            ".hostnames[0]: must be a hostname",
-        ),
-        (
-            json!({ "hostnames": ["10.0.0.1"] }),
-            ".hostnames[0]: must be a hostname",
-        ),
-        (
-            json!({ "hostnames": ["a.*.b"] }),
-            ".hostnames[0]: must be a hostname",
-        ),
-        (
-            json!({ "hostnames": ["a.b", "A.b"] }),
-            ".hostnames[1]: is listed twice",
-        ),
-        (
-            json!({ "port": 0 }),
-            ".port: must be the name of a port, or a number from 1 to 65535",
-        ),
-        (
-            json!({ "port": 65536 }),
-            ".port: must be the name of a port",
-        ),
-        (
-            json!({ "port": "a-name-that-is-too-long" }),
-            ".port: must be the name of a port",
-        ),
-        (
-            json!({ "protocol": "http2" }),
-            ".protocol: must be \"http1\" or \"h2c\"; did you mean \"http1\"?",
-        ),
-        (
-            json!({ "tls": {} }),
-            ".tls.secretName: required: the name of a Secret",
-        ),
-        (
-            json!({ "tls": { "secret": "a" } }),
-            ".tls.secret: unknown key \"secret\"; did you mean \"secretName\"?",
-        ),
-        (
-            json!({ "sticky": {} }),
-            ".sticky: must have exactly one of header and cookie",
-        ),
-        (
-            json!({ "sticky": { "header": "X", "cookie": {} } }),
-            ".sticky: must have exactly one",
-        ),
-        (
-            json!({ "sticky": { "header": "X User" } }),
-            ".sticky.header: must be the name of a header",
-        ),
-        (
-            json!({ "sticky": { "cookie": { "name": "a;b" } } }),
-            ".sticky.cookie.name: must be the name of a cookie",
-        ),
-        (
-            json!({ "sticky": { "cookie": { "maxAge": "1d" } } }),
-            ".sticky.cookie.maxAge: invalid duration \"1d\": unknown unit \"d\"; did you mean \"24h\"?",
-        ),
-        (
-            json!({ "sticky": { "cookie": { "maxAge": 60 } } }),
-            ".sticky.cookie.maxAge: must be a duration",
-        ),
-        (
-            json!({ "sticky": { "cookie": { "maxAge": "-1s" } } }),
-            ".sticky.cookie.maxAge: must be longer than 0s",
-        ),
-        (
-            json!({ "override": { "value": "x" } }),
-            ".override: must have a header or a cookie",
-        ),
-        (
-            json!({ "override": { "header": "X", "value": "a", "pattern": "b" } }),
-            ".override: must have at most one of value and pattern",
-        ),
-        (
-            json!({ "override": { "header": "X", "value": "" } }),
-            ".override.value: must be a string that is not empty",
-        ),
-        (
-            json!({ "override": { "header": "X", "pattern": "(" } }),
-            ".override.pattern: must be a regular expression of at most 1048576 bytes",
-        ),
-        (
-            json!({ "override": { "header": "X", "pattern": "(\\w{200}){200}" } }),
-            ".override.pattern: must be a regular expression of at most 1048576 bytes",
-        ),
-        (
-            json!({ "override": { "header": "X", "trust": "all" } }),
-            ".override.trust: must be \"any\" or a list of CIDRs",
-        ),
-        (
-            json!({ "override": { "header": "X", "trust": [] } }),
-            ".override.trust: must be \"any\" or a list of CIDRs",
-        ),
-        (
-            json!({ "override": { "header": "X", "trust": ["10.0.0.0/33"] } }),
-            ".override.trust[0]: must be a CIDR",
-        ),
-        (
-            json!({ "fallback": {} }),
-            ".fallback.to: required: \"stable\"",
-        ),
-        (
-            json!({ "fallback": { "to": "canary" } }),
-            ".fallback.to: must be \"stable\"",
-        ),
-        (
-            json!({ "fuse": { "alpha": 0.5 } }),
-            ".fuse.alpha: must be a number above 0 and below 0.5",
-        ),
-        (
-            json!({ "fuse": { "alpha": 0 } }),
-            ".fuse.alpha: must be a number above 0 and below 0.5",
-        ),
-        (
-            json!({ "fuse": { "ratio": 0.9 } }),
-            ".fuse.ratio: must be a number of at least 1",
-        ),
-        (
-            json!({ "fuse": { "minErrors": 0 } }),
-            ".fuse.minErrors: must be a whole number from 1",
-        ),
-        (
-            json!({ "fuse": { "minError": 3 } }),
-            ".fuse.minError: unknown key \"minError\"; did you mean \"minErrors\"?",
-        ),
-        (
-            json!({ "fuse": { "enabled": "no" } }),
-            ".fuse.enabled: must be true or false",
-        ),
-        (
-            json!({ "fuse": { "ageThreshold": "5" } }),
-            ".fuse.ageThreshold: invalid duration \"5\": missing unit",
-        ),
-    ];
-    for (value, expected) in table {
-        let errors = routing_errors(value.clone());
-        assert_eq!(errors.len(), 1, "{value}: {errors:?}");
+    for (text, expected) in ROUTING_MISTAKES {
+        let errors = routing_errors(serde_json::from_str(text).unwrap());
+        assert_eq!(errors.len(), 1, "{text}: {errors:?}");
         assert!(
             errors[0].starts_with(&format!("{AT}{expected}")),
-            "{value}: {errors:?}"
+            "{text}: {errors:?}"
         );
     }
 }
@@ -318,78 +317,79 @@ fn metric_blocks_are_read() {
     }
 }
 
+/// A block with one mistake, and the beginning of the path and message that it must give.
+const METRIC_MISTAKES: &[(&str, &str)] = &[
+    (r#""errors""#, ": must be an object with compare"),
+    (
+        "{}",
+        ": must have exactly one of compare, successRate and latency",
+    ),
+    (
+        r#"{ "compare": "errors", "successRate": { "min": 0.9 } }"#,
+        ": must have exactly one of compare and successRate",
+    ),
+    (
+        r#"{ "compare": "error" }"#,
+        ".compare: must be \"errors\" or \"latency\"; did you mean \"errors\"?",
+    ),
+    (
+        r#"{ "successRate": {} }"#,
+        ".successRate.min: required: a number above 0 and below 1",
+    ),
+    (
+        r#"{ "successRate": { "min": 99 } }"#,
+        ".successRate.min: must be a number above 0 and below 1",
+    ),
+    (
+        r#"{ "successRate": 0.99 }"#,
+        ".successRate: must be an object with min",
+    ),
+    (
+        r#"{ "latency": { "quantile": 0.9 } }"#,
+        ".latency.max: required: a duration",
+    ),
+    (
+        r#"{ "latency": { "max": "1s" } }"#,
+        ".latency.quantile: required",
+    ),
+    (
+        r#"{ "latency": { "quantile": 1, "max": "1s" } }"#,
+        ".latency.quantile: must be a number above 0",
+    ),
+    (
+        r#"{ "latency": { "quantile": 0.9, "max": "0s" } }"#,
+        ".latency.max: must be longer than 0s",
+    ),
+    (
+        r#"{ "compare": "errors", "alpha": 0.7 }"#,
+        ".alpha: must be a number above 0 and below 0.5",
+    ),
+    (
+        r#"{ "compare": "errors", "ratio": "2" }"#,
+        ".ratio: must be a number of at least 1",
+    ),
+    (
+        r#"{ "compare": "errors", "minEvidence": 1.5 }"#,
+        ".minEvidence: must be a whole number from 1",
+    ),
+    (
+        r#"{ "compare": "errors", "onInsufficient": "succes" }"#,
+        ".onInsufficient: must be \"success\" or \"inconclusive\"; did you mean \"success\"?",
+    ),
+    (
+        r#"{ "compare": "errors", "minEvidense": 3 }"#,
+        ".minEvidense: unknown key \"minEvidense\"; did you mean \"minEvidence\"?",
+    ),
+];
+
 #[test]
 fn every_mistake_in_a_metric_block_is_an_error() {
-    let with = |key: &str, value: Value| json!({ "compare": "errors", key: value });
-    let table = [
-        (json!("errors"), ": must be an object with compare"),
-        (
-            json!({}),
-            ": must have exactly one of compare, successRate and latency",
-        ),
-        (
-            json!({ "compare": "errors", "successRate": { "min": 0.9 } }),
-            ": must have exactly one of compare and successRate",
-        ),
-        (
-            json!({ "compare": "error" }),
-            ".compare: must be \"errors\" or \"latency\"; did you mean \"errors\"?",
-        ),
-        (
-            json!({ "successRate": {} }),
-            ".successRate.min: required: a number above 0 and below 1",
-        ),
-        (
-            json!({ "successRate": { "min": 99 } }),
-            ".successRate.min: must be a number above 0 and below 1",
-        ),
-        (
-            json!({ "successRate": 0.99 }),
-            ".successRate: must be an object with min",
-        ),
-        (
-            json!({ "latency": { "quantile": 0.9 } }),
-            ".latency.max: required: a duration",
-        ),
-        (
-            json!({ "latency": { "max": "1s" } }),
-            ".latency.quantile: required",
-        ),
-        (
-            json!({ "latency": { "quantile": 1, "max": "1s" } }),
-            ".latency.quantile: must be a number above 0",
-        ),
-        (
-            json!({ "latency": { "quantile": 0.9, "max": "0s" } }),
-            ".latency.max: must be longer than 0s",
-        ),
-        (
-            with("alpha", json!(0.7)),
-            ".alpha: must be a number above 0 and below 0.5",
-        ),
-        (
-            with("ratio", json!("2")),
-            ".ratio: must be a number of at least 1",
-        ),
-        (
-            with("minEvidence", json!(1.5)),
-            ".minEvidence: must be a whole number from 1",
-        ),
-        (
-            with("onInsufficient", json!("succes")),
-            ".onInsufficient: must be \"success\" or \"inconclusive\"; did you mean \"success\"?",
-        ),
-        (
-            with("minEvidense", json!(3)),
-            ".minEvidense: unknown key \"minEvidense\"; did you mean \"minEvidence\"?",
-        ),
-    ];
-    for (value, expected) in table {
-        let errors = metric_errors(value.clone());
-        assert_eq!(errors.len(), 1, "{value}: {errors:?}");
+    for (text, expected) in METRIC_MISTAKES {
+        let errors = metric_errors(serde_json::from_str(text).unwrap());
+        assert_eq!(errors.len(), 1, "{text}: {errors:?}");
         assert!(
             errors[0].starts_with(&format!("{AT}{expected}")),
-            "{value}: {errors:?}"
+            "{text}: {errors:?}"
         );
     }
 }

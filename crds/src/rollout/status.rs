@@ -278,7 +278,7 @@ pub struct StepPluginStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub disabled: Option<bool>,
     /// What it wants to remember.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::any")]
     pub status: Option<Value>,
     /// Fields that this version does not know, kept as they came.

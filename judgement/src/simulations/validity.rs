@@ -56,7 +56,7 @@ fn holds(world: &World, steps: &[Step]) {
 
 #[test]
 fn healthy_canary() {
-    holds(&World::unkeyed(10), &[healthy(0.05, 30, 0.01)]);
+    holds(&World::unkeyed(10), &[healthy(0.05, 20, 0.01)]);
 }
 
 #[test]

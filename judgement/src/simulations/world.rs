@@ -148,9 +148,9 @@ impl<'a> Run<'a> {
                 break;
             };
             if failure.due <= self.tick {
-                self.fail(&failure)
+                self.fail(&failure);
             } else {
-                self.pending.push_back(failure)
+                self.pending.push_back(failure);
             }
         }
     }

@@ -69,7 +69,7 @@ pub(super) fn admit(object: &mut Value, context: &Context<'_>) -> Result<Vec<Str
             if kind.is_new_event() {
                 *object = events::to_stored(object);
             }
-            built_in::fill(kind, object, context.now);
+            built_in::fill(kind, object, context.old);
             unknown
         }
         Origin::Custom(custom) => reshape_custom(object, kind, custom)?,

@@ -173,6 +173,9 @@ fn field_test(text: &str, place: &str) -> Result<FieldTest, Refusal> {
         let why = format!("invalid selector: {text:?}; can't understand it; use field=value");
         return Err(refuse::bad_request(&why));
     };
+    // The newer kind of Event calls its object differently; both are stored as the older one.
+    let older = field.replace("regarding.", "involvedObject.");
+    let field = if older == "reportingController" { "reportingComponent" } else { &older };
     let here = SOMEWHERE.iter().filter(|(name, _)| *name == place).flat_map(|(_, all)| *all);
     if !EVERYWHERE.iter().chain(here).any(|known| *known == field) {
         let why = format!("field label not supported: {field}");

@@ -8,11 +8,10 @@ use std::sync::Arc;
 use serde_json::Value;
 use tokio::sync::mpsc;
 
-use super::answer::present;
 use super::crd;
 use super::journal::{Entry, Journal};
 use super::kinds::{Kind, Kinds};
-use super::object::{metadata_mut, name, namespace, revision};
+use super::object::{metadata_mut, name, namespace};
 use super::refuse::{self, Refusal};
 use super::select::Selector;
 
@@ -273,18 +272,8 @@ impl State {
     pub(super) fn drop_watches(&mut self) {
         self.watchers.clear();
     }
-
-    /// An object as a path of this kind shows it.
-    pub(super) fn shown(kind: &Kind, object: &Value) -> Value {
-        present(kind, object).into_owned()
-    }
 }
 
 fn stamp_revision(object: &mut Value, revision: u64) {
     metadata_mut(object).insert("resourceVersion".to_owned(), Value::String(revision.to_string()));
-}
-
-/// The revision of an object may not be ahead of the store's.
-pub(super) fn is_current(stored: &Value, given: &str) -> bool {
-    given.parse() == Ok(revision(stored))
 }

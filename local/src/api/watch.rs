@@ -164,7 +164,7 @@ impl Watch {
             }
             tokio::select! {
                 biased; // What happened before the end is told before the end.
-                change = self.changes.recv() => self.hear(&change?),
+                change = self.changes.recv() => self.hear(change?.as_ref()),
                 () = &mut self.end => return None,
                 _ = self.next_bookmark.tick(), if self.bookmarks => self.mark(),
             }

@@ -7,7 +7,7 @@
 use k8s_openapi::api::core::v1::{Container, LifecycleHandler, Pod, PodSpec, Probe, Volume};
 
 /// The first thing that `pod` asks for and that cannot be done, as a sentence.
-pub fn refusal(pod: &Pod) -> Option<String> {
+pub(super) fn refusal(pod: &Pod) -> Option<String> {
     let spec = pod.spec.as_ref()?;
     of_spec(spec)
         .or_else(|| spec.volumes.iter().flatten().find_map(|volume| of_volume(spec, volume)))

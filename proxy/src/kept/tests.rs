@@ -23,19 +23,22 @@ fn trips() -> Trips {
 }
 
 fn kept() -> Kept {
-    let pair = proto::KeyPair {
-        reference: "shop/tls@sha256:00".into(),
-        certificate_pem: "certificate".into(),
-        key_pem: "very secret".into(),
+    let pair = KeyPairBytes {
+        certificate_pem: b"certificate".to_vec(),
+        key_pem: b"very secret".to_vec(),
     };
-    let weight = KeptWeight { weight: EpochWeight { weight: 30, epoch: 4 }, revision: "r2".into() };
+    let weight = KeptWeight {
+        rollout_uid: Some("uid-1".into()),
+        weight: EpochWeight { weight: 30, epoch: 4 },
+        revision: "r2".into(),
+    };
     Kept {
         saved_at_ms: 7,
         fleet: "shop/app".into(),
         version: Version { term: 1, counter: 2 },
         fleet_size: 3,
         document: RoutingConfig::default(),
-        key_pairs: vec![KeptKeyPair::of(&pair).expect("text")],
+        key_pairs: vec![KeptKeyPair::of("shop/tls@sha256:00", &pair).expect("text")],
         weights: BTreeMap::from([("shop/app".to_owned(), weight)]),
     }
 }
@@ -49,7 +52,7 @@ fn what_is_kept_is_read_again() {
     let read = store.configuration().expect("read").expect("there");
     assert_eq!(read.version, Version { term: 1, counter: 2 });
     assert_eq!(read.weights["shop/app"].weight.weight, 30);
-    assert_eq!(read.key_pairs[0].wire().key_pem, "very secret");
+    assert_eq!(read.key_pairs[0].bytes().1.key_pem, b"very secret");
     assert_eq!(store.trips().expect("read"), trips());
 }
 

@@ -9,9 +9,9 @@ use crate::limits::MAX_ENDPOINTS;
 
 const DEFAULT_CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 const MIN_CONNECT_TIMEOUT: Duration = Duration::from_millis(1);
-const MAX_CONNECT_TIMEOUT: Duration = Duration::from_secs(60);
+const MAX_CONNECT_TIMEOUT: Duration = Duration::from_mins(1);
 const MIN_EJECTION: Duration = Duration::from_millis(100);
-const MAX_EJECTION: Duration = Duration::from_secs(3600);
+const MAX_EJECTION: Duration = Duration::from_hours(1);
 
 pub(super) fn check(
     faults: &mut Faults,

@@ -4,7 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::limits::MAX_NACK_ERRORS;
+use super::shown;
+use crate::limits::{MAX_NACK_ERRORS, MAX_NAME_BYTES};
 use crate::proto;
 
 /// One error of a routing configuration.
@@ -36,7 +37,13 @@ enum Step<'a> {
 #[derive(Debug, Default)]
 pub(crate) struct Faults {
     errors: Vec<ConfigError>,
+    /// Errors beyond [`MAX_ERRORS`].
+    left_out: usize,
 }
+
+/// Errors that are kept; beyond it they are counted. Nobody reads more, and a large document in which
+/// everything is wrong would need many times its own memory.
+const MAX_ERRORS: usize = 1_000;
 
 /// A suggestion compares a wrong name with every right one; after this many errors nobody reads
 /// suggestions any more, and a hostile document cannot buy quadratic work with them.
@@ -56,7 +63,7 @@ pub fn errors_for_wire(errors: &[ConfigError]) -> Vec<proto::ConfigError> {
     if errors.len() > MAX_NACK_ERRORS {
         wire.push(proto::ConfigError {
             path: String::new(),
-            message: format!("and {} more errors", errors.len() - MAX_NACK_ERRORS),
+            message: format!("and at least {} more", errors.len() - MAX_NACK_ERRORS),
         });
     }
     wire
@@ -67,8 +74,11 @@ pub(crate) fn nearest<'a>(
     wrong: &str,
     candidates: impl IntoIterator<Item = &'a str>,
 ) -> Option<&'a str> {
+    // Longer ones are no names, and comparing takes the product of both lengths.
+    let short = |name: &str| name.len() <= MAX_NAME_BYTES;
     candidates
         .into_iter()
+        .filter(|candidate| short(candidate) && short(wrong))
         .map(|candidate| (strsim::jaro_winkler(wrong, candidate), candidate))
         .filter(|(likeness, _)| *likeness >= LIKENESS)
         .max_by(|a, b| a.0.total_cmp(&b.0))
@@ -146,7 +156,7 @@ impl fmt::Display for Path<'_> {
             Step::Root => Ok(()),
             Step::Field(name) if first => f.write_str(name),
             Step::Field(name) => write!(f, ".{name}"),
-            Step::Key(name) => write!(f, "[{name:?}]"),
+            Step::Key(name) => write!(f, "[{}]", shown(name)),
             Step::Index(index) => write!(f, "[{index}]"),
         }
     }
@@ -156,6 +166,10 @@ impl fmt::Display for Path<'_> {
 
 impl Faults {
     pub(crate) fn add(&mut self, path: &Path<'_>, message: impl Into<String>) {
+        if self.errors.len() >= MAX_ERRORS {
+            self.left_out += 1;
+            return;
+        }
         self.errors.push(ConfigError {
             path: path.to_string(),
             message: message.into(),
@@ -182,7 +196,13 @@ impl Faults {
     }
 
     /// Ok where nothing was noted.
-    pub(crate) fn finish(self) -> Result<(), Vec<ConfigError>> {
+    pub(crate) fn finish(mut self) -> Result<(), Vec<ConfigError>> {
+        if self.left_out > 0 {
+            self.errors.push(ConfigError {
+                path: String::new(),
+                message: format!("and {} more errors", self.left_out),
+            });
+        }
         if self.errors.is_empty() {
             Ok(())
         } else {
@@ -210,6 +230,26 @@ mod tests {
     }
 
     #[test]
+    fn errors_beyond_the_bound_are_counted() {
+        let mut faults = Faults::default();
+        for _ in 0..1_005 {
+            faults.add(&Path::ROOT, "wrong");
+        }
+        let errors = faults.finish().expect_err("errors were added");
+        assert_eq!(errors.len(), 1_001);
+        assert_eq!(errors[1_000].to_string(), "and 5 more errors");
+    }
+
+    #[test]
+    fn suggestions_are_for_likely_slips_only() {
+        let names = ["stable-5b7d", "canary-66c8"];
+        assert_eq!(nearest("canary-66c9", names), Some("canary-66c8"));
+        assert_eq!(nearest("web", names), None);
+        let long = "c".repeat(254);
+        assert_eq!(nearest(&long, [long.as_str()]), None);
+    }
+
+    #[test]
     fn a_nack_carries_a_bounded_number_of_errors() {
         let error = ConfigError {
             path: "routes".into(),
@@ -218,6 +258,6 @@ mod tests {
         assert_eq!(errors_for_wire(&vec![error.clone(); 100]).len(), 100);
         let wire = errors_for_wire(&vec![error; 103]);
         assert_eq!(wire.len(), 101);
-        assert_eq!(wire[100].message, "and 3 more errors");
+        assert_eq!(wire[100].message, "and at least 3 more");
     }
 }

@@ -11,7 +11,7 @@ use crate::document::{BackendRef, PathMatch, Route, RouteMatch, RoutingConfig};
 use crate::limits::{MAX_ROUTE_PAIRS, MAX_ROUTES};
 
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
-const MAX_TIMEOUT: Duration = Duration::from_secs(3600);
+const MAX_TIMEOUT: Duration = Duration::from_hours(1);
 
 pub(super) fn check_all(faults: &mut Faults, document: &RoutingConfig) -> Vec<CheckedRoute> {
     let parent = Path::ROOT.field("routes");
@@ -119,18 +119,16 @@ fn check(
         hostnames,
         conditions,
         backend: backend?,
-        timeout: timeout?,
+        // `0s` is no limit.
+        timeout: Some(timeout?).filter(|timeout| !timeout.is_zero()),
     })
     .filter(|_| complete)
 }
 
-/// `0s` is no limit.
-fn timeout(faults: &mut Faults, path: &Path<'_>, raw: Option<&str>) -> Option<Option<Duration>> {
-    let Some(text) = raw else {
-        return Some(Some(DEFAULT_TIMEOUT));
-    };
-    let timeout = faults.take(path, value::duration_in(text, Duration::ZERO..=MAX_TIMEOUT))?;
-    Some((!timeout.is_zero()).then_some(timeout))
+fn timeout(faults: &mut Faults, path: &Path<'_>, raw: Option<&str>) -> Option<Duration> {
+    raw.map_or(Some(DEFAULT_TIMEOUT), |text| {
+        faults.take(path, value::duration_in(text, Duration::ZERO..=MAX_TIMEOUT))
+    })
 }
 
 fn backend(

@@ -11,11 +11,11 @@ use crate::document::{Fuse, HeaderRoute, Override, RoutingConfig, Split, Sticky}
 use crate::limits::MAX_MAX_WEIGHT;
 use crate::sticky;
 
-const DEFAULT_COOKIE_AGE: Duration = Duration::from_secs(24 * 3600);
+const DEFAULT_COOKIE_AGE: Duration = Duration::from_hours(24);
 const MIN_COOKIE_AGE: Duration = Duration::from_secs(1);
-const MAX_COOKIE_AGE: Duration = Duration::from_secs(8760 * 3600);
+const MAX_COOKIE_AGE: Duration = Duration::from_hours(8760);
 const MIN_AGE_THRESHOLD: Duration = Duration::from_millis(10);
-const MAX_AGE_THRESHOLD: Duration = Duration::from_secs(3600);
+const MAX_AGE_THRESHOLD: Duration = Duration::from_hours(1);
 /// At half and above a coin would do as well as the fuse.
 const ALPHA_BELOW: f64 = 0.5;
 
@@ -43,7 +43,7 @@ pub(super) fn check(
     let override_ = raw
         .override_
         .as_ref()
-        .and_then(|raw| check_override(faults, &path.field("override"), raw));
+        .map(|raw| check_override(faults, &path.field("override"), raw));
     cookies_apart(faults, path, raw);
     let header_routes = header_routes(faults, &path.field("headerRoutes"), &raw.header_routes);
     let (fuse, age_threshold) = fuse(faults, &path.field("fuse"), &raw.fuse)?;
@@ -138,7 +138,7 @@ fn check_sticky(faults: &mut Faults, path: &Path<'_>, raw: &Sticky) -> Option<Ch
     header.or(cookie).filter(|_| one)
 }
 
-fn check_override(faults: &mut Faults, path: &Path<'_>, raw: &Override) -> Option<CheckedOverride> {
+fn check_override(faults: &mut Faults, path: &Path<'_>, raw: &Override) -> CheckedOverride {
     if raw.header.is_none() && raw.cookie.is_none() {
         faults.add(
             path,
@@ -164,11 +164,11 @@ fn check_override(faults: &mut Faults, path: &Path<'_>, raw: &Override) -> Optio
             })
             .collect()
     });
-    Some(CheckedOverride {
+    CheckedOverride {
         header: header.zip(rule),
         cookie,
         trust,
-    })
+    }
 }
 
 fn override_rule(faults: &mut Faults, path: &Path<'_>, raw: &Override) -> Option<OverrideRule> {

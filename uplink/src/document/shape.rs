@@ -6,6 +6,7 @@
 use serde_json::{Map, Value};
 
 use crate::check::{Faults, Path, nearest, shown};
+use crate::limits::MAX_NAME_BYTES;
 use crate::schema;
 
 pub(super) fn check(faults: &mut Faults, tree: &Value) {
@@ -37,8 +38,9 @@ impl Checker {
                     self.value(faults, &path.index(index), item, &schema["items"]);
                 }
             }
-            ("string", Value::String(_)) | ("boolean", Value::Bool(_)) => {}
-            ("number", Value::Number(_)) => {}
+            ("string", Value::String(_))
+            | ("boolean", Value::Bool(_))
+            | ("number", Value::Number(_)) => {}
             ("integer", Value::Number(number)) => {
                 let max = whole_number_limit(schema);
                 if number.as_u64().is_none_or(|number| number > max) {
@@ -136,12 +138,23 @@ fn choice(faults: &mut Faults, path: &Path<'_>, value: &Value, choices: &[&str])
 
 fn unknown_key(key: &str, properties: &Map<String, Value>) -> String {
     let known = || properties.keys().map(String::as_str);
-    match nearest(key, known()) {
-        Some(near) => format!("unknown key `{key}`, did you mean `{near}`?"),
-        None => {
-            let known: Vec<_> = known().map(|key| format!("`{key}`")).collect();
-            format!("unknown key `{key}`: expected one of {}", known.join(", "))
-        }
+    if let Some(near) = nearest(key, known()) {
+        return format!("unknown key {}, did you mean `{near}`?", key_shown(key));
+    }
+    let known: Vec<_> = known().map(|key| format!("`{key}`")).collect();
+    format!(
+        "unknown key {}: expected one of {}",
+        key_shown(key),
+        known.join(", ")
+    )
+}
+
+/// In backticks like the keys that are known; one that is no key at all is cut as values are.
+fn key_shown(key: &str) -> String {
+    if key.len() <= MAX_NAME_BYTES {
+        format!("`{key}`")
+    } else {
+        shown(key)
     }
 }
 

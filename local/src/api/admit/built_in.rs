@@ -1,22 +1,18 @@
 //! Defaults of built-in kinds: the ones that clients and controllers count on. Kubernetes has more.
 
-use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use crate::api::kinds::Kind;
 use crate::api::object::{child_mut, default_at, list, map_mut, set_path, text};
 
-/// Fills in what a client left out.
-pub(super) fn fill(kind: &Kind, object: &mut Value, now: Timestamp) {
+/// Fills in what a client left out, from the object as it was where that is where it comes from.
+pub(super) fn fill(kind: &Kind, object: &mut Value, old: Option<&Value>) {
     match (kind.group.as_str(), kind.kind.as_str()) {
         ("", "Pod") => fill_pod(object),
         ("", "PodTemplate") => fill_template(object, "template"),
-        ("", "Service") => fill_service(object),
+        ("", "Service") => fill_service(object, old),
         ("", "Namespace") => fill_namespace(object),
         ("", "Secret") => fill_secret(object),
-        ("", "Event") => {
-            let _ = now;
-        }
         ("apps", "ReplicaSet" | "Deployment") => fill_workload(kind, object),
         ("batch", "Job") => fill_job(object),
         ("discovery.k8s.io", "EndpointSlice") => fill_slice(object),
@@ -96,8 +92,14 @@ fn fill_template(object: &mut Value, key: &str) {
     }
 }
 
-fn fill_service(service: &mut Value) {
+fn fill_service(service: &mut Value, old: Option<&Value>) {
     let spec = child_mut(service, "spec");
+    // A replacement that leaves the address out keeps it.
+    for key in ["clusterIP", "clusterIPs"] {
+        if let Some(had) = old.and_then(|old| old["spec"].get(key)) {
+            default_at(spec, key, had.clone());
+        }
+    }
     default_at(spec, "type", json!("ClusterIP"));
     default_at(spec, "sessionAffinity", json!("None"));
     if spec.get("type") != Some(&json!("ExternalName")) {
@@ -111,7 +113,7 @@ fn fill_service(service: &mut Value) {
         let number = port.get("port").cloned().unwrap_or(Value::Null);
         default_at(port, "targetPort", number);
     }
-    set_path(service, &["status", "loadBalancer"], json!({}));
+    default_at(child_mut(service, "status"), "loadBalancer", json!({}));
 }
 
 fn fill_namespace(namespace: &mut Value) {

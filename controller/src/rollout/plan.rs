@@ -1,0 +1,238 @@
+//! Plan: the next move of a release, as a pure function of what is and of the time.
+//!
+//! A look at a Rollout goes like this, in the order of the modules: find or make the **revision**;
+//! is it to be **abort**ed; what **weight** may the canary have and what is the **traffic** told;
+//! which **analysis** must run; how many **replicas** does each side need; is there a **pause**;
+//! is the **step** done; what do the **conditions** and the **phase** say about it.
+//!
+//! Nothing here does I/O, reads a clock or draws a random number. The process may die between any
+//! two of the [`Action`]s: the same plan made again from what is then there carries on.
+
+use crds::rollout::RolloutStatus;
+use crds::{AnalysisRun, Rollout};
+use jiff::Timestamp;
+
+use super::observe::Observed;
+use super::spec::{SpecError, Strategy};
+use crate::traffic::TrafficOrder;
+
+mod scene;
+
+mod abort;
+mod revision;
+
+mod analysis;
+mod deadline;
+mod pause;
+mod replicas;
+mod shrink;
+mod steps;
+mod traffic;
+mod weight;
+
+mod conditions;
+mod phase;
+mod refuse;
+mod status;
+
+#[cfg(test)]
+mod tests;
+
+pub use revision::newest;
+pub use scene::Scene;
+
+/// What to do, in order, and what to write down after it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Plan {
+    /// What to do, in the order of [`Action::stage`].
+    pub actions: Vec<Action>,
+    /// The status to write after that; `None` where the actions end the pass.
+    pub status: Option<RolloutStatus>,
+    /// When to look again if nothing happens until then.
+    pub requeue_at: Option<Timestamp>,
+    /// What to tell people once the status is written.
+    pub events: Vec<EventNote>,
+}
+
+/// One thing to do.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Action {
+    /// Write `spec.replicas: 1`.
+    SetDefaultReplicas,
+    /// Write the number of the newest revision on the Rollout.
+    NumberRollout(i64),
+    /// Create the ReplicaSet of a revision, without pods.
+    CreateReplicaSet {
+        /// Its name.
+        name: String,
+        /// Its hash.
+        hash: String,
+        /// Its number.
+        revision: i64,
+    },
+    /// Point a Service at a revision.
+    SwitchService {
+        /// The Service.
+        service: String,
+        /// Its version.
+        resource_version: String,
+        /// The revision.
+        hash: String,
+    },
+    /// Forget that a revision's fuse tripped.
+    ResetFuse(String),
+    /// Divide the traffic.
+    OrderTraffic {
+        /// How.
+        order: TrafficOrder,
+        /// Whether this takes traffic from the canary, which waits for nothing.
+        lowers: bool,
+    },
+    /// Start an AnalysisRun.
+    CreateRun(Box<AnalysisRun>),
+    /// End an AnalysisRun early.
+    TerminateRun(String),
+    /// End an AnalysisRun as Failed, for a reason of ours.
+    FailRun {
+        /// Its name.
+        name: String,
+        /// Its version.
+        resource_version: String,
+        /// The reason.
+        message: String,
+    },
+    /// Remove an AnalysisRun.
+    DeleteRun(String),
+    /// Change a ReplicaSet.
+    ChangeReplicaSet(ReplicaSetChange),
+    /// Remove a ReplicaSet.
+    DeleteReplicaSet {
+        /// Its name.
+        name: String,
+        /// Its UID.
+        uid: String,
+    },
+}
+
+/// A change of a ReplicaSet; what is `None` or absent stays.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ReplicaSetChange {
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub resource_version: String,
+    /// Pods that it should have.
+    pub replicas: Option<i32>,
+    /// Seconds that a pod is ready before it counts.
+    pub min_ready_seconds: Option<i32>,
+    /// Annotations; `None` removes one.
+    pub annotations: Vec<(String, Option<String>)>,
+}
+
+/// Something to tell people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EventNote {
+    /// Whether it is a warning.
+    pub warning: bool,
+    /// Why, in a word.
+    pub reason: String,
+    /// And in a sentence.
+    pub message: String,
+}
+
+/// What the parts of a plan add to it.
+#[derive(Debug, Default)]
+pub(crate) struct Draft {
+    pub(crate) actions: Vec<Action>,
+    pub(crate) requeue_at: Option<Timestamp>,
+    pub(crate) events: Vec<EventNote>,
+}
+
+/// The next move of a Rollout whose spec is fine.
+pub fn plan(rollout: &Rollout, strategy: &Strategy, observed: &Observed, now: Timestamp) -> Plan {
+    let scene = Scene::new(rollout, strategy, observed, now);
+    if rollout.spec.replicas.is_none() {
+        return Plan { actions: vec![Action::SetDefaultReplicas], ..Plan::default() };
+    }
+    let Some(new) = scene.new else { return revision::create(&scene) };
+    if let Some(plan) = revision::number(&scene, new) {
+        return plan;
+    }
+    if let Some(plan) = conditions::acknowledge(&scene) {
+        return plan;
+    }
+    if scene.way_changed() {
+        return revision::reset(&scene, new);
+    }
+    if replicas::is_rescaled(&scene) {
+        return replicas::rescale(&scene);
+    }
+    release(&scene)
+}
+
+/// The next move of a Rollout whose spec is not: say so, and leave its pods alone.
+pub fn refuse(rollout: &Rollout, errors: &[SpecError], now: Timestamp) -> Plan {
+    refuse::plan(rollout, errors, now)
+}
+
+fn release(scene: &Scene<'_>) -> Plan {
+    let mut draft = Draft::default();
+    revision::clean_up(scene, &mut draft);
+    let abort = abort::decide(scene);
+    traffic::services(scene, &abort, &mut draft);
+    let weights = traffic::divide(scene, &abort, &mut draft);
+    let runs = analysis::plan(scene, &abort, &mut draft);
+    // A pause that analysis asks for stops everything else at once.
+    if !runs.inconclusive && !scene.is_halted() {
+        replicas::scale(scene, &abort, &mut draft);
+    }
+    let pauses = pause::plan(scene, &abort, &runs, &mut draft);
+    let outcome = steps::Outcome { abort, weights, runs, pauses };
+    let status = steps::advance(scene, outcome, &mut draft);
+    draft.into_plan(status)
+}
+
+// === impl Action ===
+
+impl Action {
+    /// Its place in a pass. A lowering goes first of all, because nothing that can fail may stand
+    /// between a bad canary and its users; the rest is services, traffic, analysis, scaling.
+    pub fn stage(&self) -> u8 {
+        match self {
+            Self::OrderTraffic { lowers: true, .. } => 0,
+            Self::SetDefaultReplicas | Self::NumberRollout(_) | Self::CreateReplicaSet { .. } => 1,
+            Self::SwitchService { .. } => 2,
+            Self::ResetFuse(_) => 3,
+            Self::OrderTraffic { .. } => 4,
+            Self::CreateRun(_) | Self::TerminateRun(_) | Self::FailRun { .. } | Self::DeleteRun(_) => 5,
+            Self::ChangeReplicaSet(_) | Self::DeleteReplicaSet { .. } => 6,
+        }
+    }
+}
+
+// === impl Draft ===
+
+impl Draft {
+    /// Looks again at `at`, or before.
+    pub(crate) fn wake(&mut self, at: Timestamp) {
+        self.requeue_at = Some(self.requeue_at.map_or(at, |earlier| earlier.min(at)));
+    }
+
+    pub(crate) fn event(&mut self, reason: &str, message: impl Into<String>) {
+        self.events.push(EventNote { warning: false, reason: reason.to_owned(), message: message.into() });
+    }
+
+    pub(crate) fn warning(&mut self, reason: &str, message: impl Into<String>) {
+        self.events.push(EventNote { warning: true, reason: reason.to_owned(), message: message.into() });
+    }
+
+    pub(crate) fn into_plan(mut self, status: RolloutStatus) -> Plan {
+        self.actions.sort_by_key(Action::stage);
+        Plan {
+            actions: self.actions,
+            status: Some(status),
+            requeue_at: self.requeue_at,
+            events: self.events,
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! The way down: pods that lost their traffic go after a delay, and never while a proxy still
+//! routes to them or has requests in flight on them.
+//!
+//! The delay stands as a deadline on the ReplicaSet, which survives a restart. Once it has passed,
+//! draining may hold the pods for [`DRAIN_TIMEOUT_SECONDS`] more; then they go all the same, and an
+//! event says so.
+
+use jiff::Timestamp;
+
+use super::replicas::resize;
+use super::{Action, Draft, ReplicaSetChange, Scene};
+use super::abort::Abort;
+use crate::rollout::names;
+use crate::rollout::observe::ReplicaSetView;
+
+/// How long requests in flight may hold pods that are to go.
+pub(super) const DRAIN_TIMEOUT_SECONDS: i64 = 30;
+
+/// How long until pods are looked at again that still drain.
+const DRAIN_LOOK_SECONDS: i64 = 1;
+
+/// Pods that are wanted again have no deadline.
+pub(super) fn forget_deadlines(scene: &Scene<'_>, abort: &Abort, draft: &mut Draft) {
+    let wanted = [scene.new.filter(|_| !abort.aborted || scene.is_promoted()), scene.stable];
+    let mut done: Vec<&str> = Vec::new();
+    for set in wanted.into_iter().flatten().filter(|set| set.has_deadline()) {
+        if !done.contains(&set.name.as_str()) {
+            annotate(set, None, draft);
+            done.push(&set.name);
+        }
+    }
+}
+
+/// The canary after an abort: it stays for a while, so that a retry is quick. True when it changed.
+pub(super) fn aborted(scene: &Scene<'_>, new: &ReplicaSetView, draft: &mut Draft) -> bool {
+    let Some(delay) = scene.strategy.abort_scale_down_delay_seconds else { return false };
+    if new.desired == 0 {
+        return false;
+    }
+    let stable = scene.stable.map_or(0, |stable| stable.available);
+    if !new.has_deadline() {
+        if stable < scene.replicas() {
+            return false;
+        }
+        let deadline = Scene::after(scene.now, i64::from(delay));
+        draft.wake(deadline);
+        annotate(new, Some(deadline), draft);
+        return true;
+    }
+    may_go(scene, new, draft) && resize(scene, new, 0, draft)
+}
+
+/// Revisions that are neither new nor stable.
+pub(super) fn others(scene: &Scene<'_>, draft: &mut Draft) {
+    for set in &scene.others {
+        // Pods that never became available serve nobody.
+        let useless = set.desired > set.available && set.observed && set.current == set.desired;
+        if useless && !is_referenced(scene, set) && set.available > 0 {
+            resize(scene, set, set.available, draft);
+            return;
+        }
+    }
+    let available: i32 = scene.observed.replica_sets.iter().map(|set| set.available).sum();
+    let mut budget = available - (scene.replicas() - scene.strategy.max_unavailable);
+    let mut delayed = 0;
+    for set in scene.others.iter().filter(|set| set.desired > 0 && !is_referenced(scene, set)) {
+        if budget <= 0 {
+            return;
+        }
+        let stays = scene.is_promoted() || set.has_deadline();
+        if !goes(scene, set, if stays { Some(&mut delayed) } else { None }, draft) {
+            continue;
+        }
+        budget -= set.desired;
+        resize(scene, set, 0, draft);
+    }
+}
+
+/// Whether a revision may go to zero now; sets its deadline otherwise.
+fn goes(scene: &Scene<'_>, set: &ReplicaSetView, delayed: Option<&mut usize>, draft: &mut Draft) -> bool {
+    if let Some(delayed) = delayed {
+        let limit = scene.strategy.scale_down_delay_revision_limit;
+        if limit.is_some_and(|limit| *delayed >= limit) {
+            return is_drained(scene, set) || set.deadline().is_some_and(|deadline| is_over(scene, deadline));
+        }
+        *delayed += 1;
+        if !set.has_deadline() {
+            let deadline = Scene::after(scene.now, i64::from(scene.strategy.scale_down_delay_seconds));
+            draft.wake(deadline);
+            annotate(set, Some(deadline), draft);
+            return false;
+        }
+        return may_go(scene, set, draft);
+    }
+    // An update that was given up for another one has no delay, but its requests may be in flight.
+    if is_drained(scene, set) {
+        return true;
+    }
+    draft.wake(Scene::after(scene.now, DRAIN_LOOK_SECONDS));
+    annotate(set, Some(scene.now), draft);
+    false
+}
+
+/// Whether the deadline has passed and nobody is being served.
+fn may_go(scene: &Scene<'_>, set: &ReplicaSetView, draft: &mut Draft) -> bool {
+    // A deadline that cannot be read is one that has passed.
+    let deadline = set.deadline().unwrap_or(Timestamp::MIN);
+    if scene.now < deadline {
+        draft.wake(deadline);
+        return false;
+    }
+    if is_drained(scene, set) {
+        return true;
+    }
+    if is_over(scene, deadline) {
+        let name = &set.name;
+        let text = format!("ReplicaSet {name} goes with requests in flight after {DRAIN_TIMEOUT_SECONDS} s of draining");
+        draft.warning("DrainTimeout", text);
+        return true;
+    }
+    draft.wake(Scene::after(scene.now, DRAIN_LOOK_SECONDS).min(Scene::after(deadline, DRAIN_TIMEOUT_SECONDS)));
+    false
+}
+
+fn is_over(scene: &Scene<'_>, deadline: Timestamp) -> bool {
+    scene.now >= Scene::after(deadline, DRAIN_TIMEOUT_SECONDS)
+}
+
+/// No proxy routes to it, as far as any is there to ask, and none has a request on it.
+fn is_drained(scene: &Scene<'_>, set: &ReplicaSetView) -> bool {
+    let view = &scene.observed.traffic;
+    let in_flight = view.in_flight.get(&set.hash).copied().unwrap_or_default();
+    view.verified != Some(false) && in_flight == 0
+}
+
+/// Whether status or a Service still points at it.
+fn is_referenced(scene: &Scene<'_>, set: &ReplicaSetView) -> bool {
+    let weights = scene.weights();
+    let weights = weights.into_iter().flat_map(|weights| [&weights.canary, &weights.stable]);
+    let services = [&scene.strategy.stable_service, &scene.strategy.canary_service];
+    let services = services.into_iter().flatten().filter_map(|name| scene.observed.services.get(name));
+    let mut hashes = weights
+        .filter_map(|destination| destination.pod_template_hash.as_deref())
+        .chain(services.filter_map(|service| service.hash()));
+    hashes.any(|hash| hash == set.hash)
+}
+
+fn annotate(set: &ReplicaSetView, deadline: Option<Timestamp>, draft: &mut Draft) {
+    // Whole seconds, rounded up: never earlier than meant.
+    let text = deadline.map(|deadline| {
+        let second = deadline.as_second() + i64::from(deadline.subsec_nanosecond() > 0);
+        Timestamp::from_second(second).unwrap_or(deadline).to_string()
+    });
+    draft.actions.push(Action::ChangeReplicaSet(ReplicaSetChange {
+        name: set.name.clone(),
+        resource_version: set.resource_version.clone(),
+        annotations: vec![(names::SCALE_DOWN_DEADLINE.to_owned(), text)],
+        ..ReplicaSetChange::default()
+    }));
+}

@@ -1,0 +1,160 @@
+//! The traffic: which Service selects which pods, and what the proxies are told.
+//!
+//! The order to the proxies is complete and the same on every pass: hashes, weight, and the header
+//! routes of *all* steps up to the current one (Argo sets each route once, and loses it whenever
+//! that one pass ends early). A weight counts as set when the proxies have acknowledged it.
+
+use crds::rollout::status::{TrafficWeights, WeightDestination};
+use kube::ResourceExt as _;
+use uplink::document::HeaderRoute;
+
+use super::abort::Abort;
+use super::{Action, Draft, Scene, weight};
+use crate::rollout::observe::ReplicaSetView;
+use crate::rollout::spec::Step;
+use crate::traffic::{RolloutKey, TrafficOrder};
+
+/// How long until an unverified weight is looked at again, if no proxy says anything.
+const VERIFY_SECONDS: i64 = 10;
+
+/// The traffic as this pass sets it.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Divided {
+    /// For the status.
+    pub(super) weights: TrafficWeights,
+    /// The proxies have it.
+    pub(super) verified: bool,
+    /// Why not, as far as known.
+    pub(super) message: Option<String>,
+}
+
+/// Points the Services at their pods.
+pub(super) fn services(scene: &Scene<'_>, abort: &Abort, draft: &mut Draft) {
+    let strategy = scene.strategy;
+    if let (Some(service), Some(stable)) = (&strategy.stable_service, scene.stable) {
+        ensure(scene, service, stable, true, draft);
+    }
+    let Some(service) = &strategy.canary_service else { return };
+    match (abort.aborted, scene.stable, scene.new) {
+        (true, Some(stable), _) => ensure(scene, service, stable, false, draft),
+        (_, _, Some(new)) => ensure(scene, service, new, true, draft),
+        _ => {}
+    }
+}
+
+fn ensure(scene: &Scene<'_>, name: &str, set: &ReplicaSetView, checked: bool, draft: &mut Draft) {
+    let Some(service) = scene.observed.services.get(name) else { return };
+    let managed = service.managed_by.is_some();
+    if service.hash() == Some(set.hash.as_str()) && managed {
+        return;
+    }
+    // A Service that served before we came must not lose pods by being adopted.
+    let complete = set.available >= set.desired.max(scene.replicas().min(1));
+    if checked && (set.available == 0 || (!managed && !complete)) {
+        return;
+    }
+    let from = service.hash().unwrap_or_default();
+    let to = &set.hash;
+    draft.event("SwitchService", format!("Switched selector for service '{name}' from '{from}' to '{to}'"));
+    draft.actions.push(Action::SwitchService {
+        service: name.to_owned(),
+        resource_version: service.resource_version.clone(),
+        hash: set.hash.clone(),
+    });
+}
+
+/// Decides the weight and tells the proxies.
+pub(super) fn divide(scene: &Scene<'_>, abort: &Abort, draft: &mut Draft) -> Divided {
+    let decision = weight::decide(scene, abort);
+    let stable = if scene.is_initial() { scene.pod_hash.clone() } else { scene.stable_hash().to_owned() };
+    let canary = (stable != scene.pod_hash).then(|| scene.pod_hash.clone());
+    if abort.forgiven {
+        draft.actions.push(Action::ResetFuse(scene.pod_hash.clone()));
+    }
+    let order = TrafficOrder {
+        rollout: RolloutKey {
+            namespace: scene.rollout.namespace().unwrap_or_default(),
+            name: scene.name(),
+        },
+        uid: scene.rollout.uid().unwrap_or_default(),
+        stable: stable.clone(),
+        canary,
+        weight: decision.weight.max(0) as u32,
+        max_weight: scene.strategy.max_weight.max(0) as u32,
+        header_routes: if decision.routes { header_routes(scene) } else { Vec::new() },
+    };
+    let before = scene.weights().map(|weights| weights.canary.weight);
+    let lowers = before.is_none_or(|before| decision.weight < before) || decision.weight == 0;
+    draft.actions.push(Action::OrderTraffic { order, lowers });
+    divided(scene, decision.weight, stable, draft)
+}
+
+fn divided(scene: &Scene<'_>, weight: i32, stable: String, draft: &mut Draft) -> Divided {
+    let destination = |weight: i32, service: &Option<String>, hash: String| WeightDestination {
+        weight,
+        service_name: service.clone(),
+        pod_template_hash: Some(hash),
+        ..WeightDestination::default()
+    };
+    let strategy = scene.strategy;
+    let mut weights = TrafficWeights {
+        canary: destination(weight, &strategy.canary_service, scene.pod_hash.clone()),
+        stable: destination(strategy.max_weight - weight, &strategy.stable_service, stable),
+        ..TrafficWeights::default()
+    };
+    let (verified, message) = verification(scene, &weights);
+    weights.verified = Some(verified);
+    tell(scene, weight, message.as_deref(), draft);
+    if !verified && !scene.is_promoted() {
+        draft.wake(Scene::after(scene.now, VERIFY_SECONDS));
+    }
+    Divided { weights, verified, message }
+}
+
+/// Whether the proxies have these weights in force. What they said before concerns other weights
+/// if status has others, because status is written after the order.
+fn verification(scene: &Scene<'_>, weights: &TrafficWeights) -> (bool, Option<String>) {
+    let view = &scene.observed.traffic;
+    let same = scene.weights().filter(|was| was.canary == weights.canary && was.stable == weights.stable);
+    let Some(was) = same else { return (false, None) };
+    if scene.is_promoted() && was.verified == Some(true) {
+        // Nothing waits for a proxy that comes or goes now: no reason to write.
+        return (true, None);
+    }
+    let ordered = view.ordered_weight == u32::try_from(weights.canary.weight).ok();
+    let verified = ordered && view.verified == Some(true);
+    let message = if verified || view.ordered_weight.is_none() { None } else { view.message.clone() };
+    (verified, message)
+}
+
+fn tell(scene: &Scene<'_>, weight: i32, message: Option<&str>, draft: &mut Draft) {
+    match scene.weights().map(|weights| weights.canary.weight) {
+        Some(before) if before != weight => {
+            draft.event("TrafficWeightUpdated", format!("Traffic weight updated from {before} to {weight}"));
+        }
+        None => draft.event("TrafficWeightUpdated", format!("Traffic weight updated to {weight}")),
+        Some(_) => {}
+    }
+    // Once, when it becomes the message.
+    if let Some(message) = message.filter(|message| scene.was.message.as_deref() != Some(*message)) {
+        draft.warning("WeightVerifyError", message);
+    }
+}
+
+/// The header routes of all steps up to the current one, in the order of `managedRoutes`.
+fn header_routes(scene: &Scene<'_>) -> Vec<HeaderRoute> {
+    let steps = &scene.strategy.steps;
+    let so_far = steps.get(..=scene.index()).unwrap_or(steps);
+    let latest = |route: &String| {
+        so_far.iter().rev().find_map(|step| match step {
+            Step::SetHeaderRoute { name, matches } if name == route => Some(matches.as_deref().unwrap_or_default()),
+            _ => None,
+        })
+    };
+    let routes = scene.strategy.managed_routes.iter().filter_map(|route| Some((route, latest(route)?)));
+    routes.flat_map(|(route, matches)| matches.iter().enumerate().map(|(index, condition)| HeaderRoute {
+        // Any of the matches leads to the canary, so each is a route of its own.
+        name: if index == 0 { route.clone() } else { format!("{route}-{}", index + 1) },
+        headers: vec![condition.clone()],
+    })).collect()
+}

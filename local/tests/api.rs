@@ -1,0 +1,18 @@
+//! The contract of the API server, told through a `kube::Client` alone: the same tests run against
+//! a real cluster with `SLUICE_CONTRACT=cluster` and a `KUBECONFIG`, so that the two cannot drift
+//! apart. What only this server has (faults, a data directory, virtual time) is in `api::own` and
+//! `api::time`, which are left out then.
+
+mod api {
+    pub(crate) mod support;
+
+    mod customs;
+    mod deletion;
+    mod door;
+    mod objects;
+    mod own;
+    mod patches;
+    mod selection;
+    mod time;
+    mod watches;
+}
