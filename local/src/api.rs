@@ -56,6 +56,3 @@ pub use journal::JournalError;
 pub use kubeconfig::kubeconfig;
 pub use logs::{LogOptions, LogSource, LogStream};
 pub use server::{ApiServer, Config, StartError, Verdict, Write};
-
-#[cfg(test)]
-mod tests;

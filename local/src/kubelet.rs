@@ -201,23 +201,26 @@ impl Workers {
         }
         let bound_to = pod.spec.as_ref().and_then(|spec| spec.node_name.as_ref());
         let Some(uid) = pod.uid().filter(|_| bound_to == Some(node)) else { return };
-        let pod = Arc::new(pod);
-        if !self.known.contains_key(&uid) {
-            let handle = self.start(&uid, Arc::clone(&pod));
-            self.known.insert(uid.clone(), handle);
-        }
-        let Some(handle) = self.known.get(&uid) else { return };
-        if pod.metadata.deletion_timestamp.is_some() {
+        let ending = pod.metadata.deletion_timestamp.as_ref().map(|_| {
             let grace = pod.metadata.deletion_grace_period_seconds;
-            let grace = grace.map_or(DEFAULT_GRACE, |s| Duration::from_secs(u64::try_from(s).unwrap_or(0)));
-            handle.end(Ending { grace, why: Why::Deleted });
+            let seconds = grace.map(|seconds| u64::try_from(seconds).unwrap_or(0));
+            Ending { grace: seconds.map_or(DEFAULT_GRACE, Duration::from_secs), why: Why::Deleted }
+        });
+        let pod = Arc::new(pod);
+        let Some(handle) = self.known.get(&uid) else {
+            let handle = self.start(&uid, pod, ending);
+            self.known.insert(uid, handle);
+            return;
+        };
+        if let Some(ending) = ending {
+            handle.end(ending);
         }
         handle.seen.send_replace(pod);
     }
 
-    fn start(&mut self, uid: &str, pod: Arc<Pod>) -> Handle {
-        let handle =
-            Handle { seen: watch::Sender::new(Arc::clone(&pod)), ending: watch::Sender::new(None) };
+    fn start(&mut self, uid: &str, pod: Arc<Pod>, ending: Option<Ending>) -> Handle {
+        let seen = watch::Sender::new(Arc::clone(&pod));
+        let handle = Handle { seen, ending: watch::Sender::new(ending) };
         let worker = Worker {
             client: self.kubelet.client.clone(),
             host_ip: self.kubelet.config.host_ip,

@@ -129,7 +129,7 @@ pub struct ServeArgs {
     #[arg(long, env = "SLUICE_ACCESS_LOG", default_value = "off", value_name = "off|stdout|PATH")]
     pub access_log: AccessLog,
     /// Least severe events logged to stderr: error, warn, info, debug, trace, or directives such
-    /// as `info,proxy::uplink_client=debug`.
+    /// as `info,sluice_proxy::uplink_client=debug`.
     #[arg(long, env = "SLUICE_LOG_LEVEL", default_value = "info", value_name = "LEVEL")]
     pub log_level: String,
     /// How events are written.

@@ -15,3 +15,35 @@ pub mod snapshot;
 pub mod state;
 pub mod clock;
 pub mod random;
+
+// The control side: what configures, judges, shows and ends the above.
+
+pub mod args;
+
+pub mod run;
+
+mod control;
+
+pub mod config_file;
+
+mod uplink_client;
+
+mod apply;
+
+pub mod kept;
+
+pub mod fuse;
+
+mod report;
+
+mod metrics;
+
+mod exposition;
+
+mod process_stats;
+
+mod status;
+
+mod admin;
+
+pub mod drain;

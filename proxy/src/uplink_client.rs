@@ -46,6 +46,9 @@ const OUTBOX: usize = 256;
 /// How long connecting and the answer to the first message may each take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
+/// How long the controller may take to read a goodbye.
+const GOODBYE_WAIT: Duration = Duration::from_millis(500);
+
 /// A peer that answers no ping for this long is gone.
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(5);
 const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -132,11 +135,7 @@ impl Uplink {
         let mut backoff = Backoff::new(random::generator());
         loop {
             let opened = self.connects();
-            let ended = tokio::select! {
-                ended = self.stream(control, stop) => ended,
-                () = stop.cancelled() => return,
-            };
-            match ended {
+            match self.stream(control, stop).await {
                 Ok(()) => return,
                 Err(error) => self.note(&error),
             }
@@ -156,18 +155,32 @@ impl Uplink {
         control: &Arc<Control>,
         stop: &CancellationToken,
     ) -> Result<(), StreamError> {
-        let mut client = self.connect().await?;
         let (messages, waiting) = mpsc::channel(OUTBOX);
         let hello = ProxyMessage { kind: Some(Kind::Hello(self.hello(control))) };
         messages.try_send(hello).map_err(|_| StreamError::Full)?;
-        let exchange = client.exchange(ReceiverStream::new(waiting));
-        let incoming = tokio::time::timeout(CONNECT_TIMEOUT, exchange).await;
-        let incoming = incoming.map_err(|_| self.silent())??.into_inner();
+        let mut incoming = tokio::select! {
+            opened = self.open(waiting) => opened?,
+            () = stop.cancelled() => return Ok(()),
+        };
         let outbox = Outbox { messages, broken: CancellationToken::new() };
         self.opened(outbox.clone());
-        let ended = self.exchange(control, incoming, &outbox, stop).await;
+        let ended = self.exchange(control, &mut incoming, &outbox, stop).await;
         self.closed();
+        drop(outbox);
+        if ended.is_ok() {
+            hear_out(incoming).await;
+        }
         ended
+    }
+
+    async fn open(
+        &self,
+        messages: mpsc::Receiver<ProxyMessage>,
+    ) -> Result<Streaming<ControllerMessage>, StreamError> {
+        let mut client = self.connect().await?;
+        let exchange = client.exchange(ReceiverStream::new(messages));
+        let incoming = tokio::time::timeout(CONNECT_TIMEOUT, exchange).await;
+        Ok(incoming.map_err(|_| self.silent())??.into_inner())
     }
 
     async fn connect(&self) -> Result<UplinkClient<Channel>, StreamError> {
@@ -189,7 +202,7 @@ impl Uplink {
     async fn exchange(
         &self,
         control: &Arc<Control>,
-        mut incoming: Streaming<ControllerMessage>,
+        incoming: &mut Streaming<ControllerMessage>,
         outbox: &Outbox,
         stop: &CancellationToken,
     ) -> Result<(), StreamError> {
@@ -205,7 +218,10 @@ impl Uplink {
                 () = control.fuses.changed() => session.report(&outbox.messages),
                 () = control.leaving.cancelled(), if !session.said_goodbye() => session.goodbye(),
                 () = outbox.broken.cancelled() => return Err(StreamError::Full),
-                () = stop.cancelled() => return Ok(()),
+                () = stop.cancelled() => {
+                    session.goodbye();
+                    return Ok(());
+                }
             }
         }
     }
@@ -257,6 +273,12 @@ impl Uplink {
             *last = Some(text);
         }
     }
+}
+
+/// Our half is closed; the controller closes its own when it has read the goodbye.
+async fn hear_out(mut incoming: Streaming<ControllerMessage>) {
+    let closed = async { while let Ok(Some(_)) = incoming.message().await {} };
+    let _ = tokio::time::timeout(GOODBYE_WAIT, closed).await;
 }
 
 fn with_causes(error: &dyn std::error::Error) -> String {

@@ -7,7 +7,7 @@ use crds::{AnalysisRun, PodTemplate, Rollout};
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::ReplicaSet;
 use k8s_openapi::api::core::v1::Service;
-use kube::ResourceExt as _;
+use kube::{Resource as _, ResourceExt as _};
 
 use super::names;
 use crate::analysis::compose::Templates;

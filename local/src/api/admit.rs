@@ -37,8 +37,10 @@ impl FieldValidation {
     }
 
     fn judge(self, unknown: &[String]) -> Result<Vec<String>, Refusal> {
-        let told: Vec<String> =
-            unknown.iter().map(|field| format!("unknown field \"{field}\"")).collect();
+        let told: Vec<String> = unknown
+            .iter()
+            .map(|field| format!("unknown field \"{field}\""))
+            .collect();
         match self {
             Self::Ignore => Ok(Vec::new()),
             Self::Warn => Ok(told),
@@ -85,7 +87,9 @@ pub(super) fn admit(object: &mut Value, context: &Context<'_>) -> Result<Vec<Str
 }
 
 fn check(object: &Value, context: &Context<'_>) -> Result<(), Refusal> {
-    let mut causes: Vec<_> = names::check(context.kind, name(object)).into_iter().collect();
+    let mut causes: Vec<_> = names::check(context.kind, name(object))
+        .into_iter()
+        .collect();
     causes.extend(names::check_labels(&object["metadata"]["labels"]));
     match &context.kind.origin {
         Origin::BuiltIn(_) => causes.extend(rules::check(context.kind, object, context.old)),
@@ -118,7 +122,11 @@ fn lost(before: &Value, after: &Value, at: &str, unknown: &mut Vec<String>) {
     match (before, after) {
         (Value::Object(before), Value::Object(after)) => {
             for (key, value) in before.iter().filter(|(_, value)| !value.is_null()) {
-                let below = if at.is_empty() { key.clone() } else { format!("{at}.{key}") };
+                let below = if at.is_empty() {
+                    key.clone()
+                } else {
+                    format!("{at}.{key}")
+                };
                 match after.get(key) {
                     Some(kept) => lost(value, kept, &below, unknown),
                     None => unknown.push(below),

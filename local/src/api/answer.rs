@@ -38,7 +38,9 @@ impl Form {
             return Ok(Self::Plain);
         }
         let mut ranges = accept.split(',').map(str::trim);
-        ranges.find_map(Self::of_range).ok_or_else(refuse::not_acceptable)
+        ranges
+            .find_map(Self::of_range)
+            .ok_or_else(refuse::not_acceptable)
     }
 
     fn of_range(range: &str) -> Option<Self> {
@@ -48,7 +50,10 @@ impl Form {
         }
         let parameters: Vec<&str> = parts.collect();
         let version_is = |version: &str| {
-            parameters.iter().filter_map(|one| one.strip_prefix("v=")).all(|v| v == version)
+            parameters
+                .iter()
+                .filter_map(|one| one.strip_prefix("v="))
+                .all(|v| v == version)
         };
         let form = parameters.iter().find_map(|one| one.strip_prefix("as="));
         match form {
@@ -89,18 +94,20 @@ pub(super) fn metadata_only(object: &Value) -> Value {
 pub(super) fn json(code: StatusCode, value: &Value) -> Answer {
     let mut response = Response::new(whole(Bytes::from(value.to_string())));
     *response.status_mut() = code;
-    response
-        .headers_mut()
-        .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response.headers_mut().insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/json"),
+    );
     response
 }
 
 /// A plain-text answer.
 pub(super) fn plain(text: &'static str) -> Answer {
     let mut response = Response::new(whole(Bytes::from_static(text.as_bytes())));
-    response
-        .headers_mut()
-        .insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    response.headers_mut().insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("text/plain; charset=utf-8"),
+    );
     response
 }
 
@@ -109,7 +116,9 @@ pub(super) fn refusal(refusal: &Refusal) -> Answer {
     let code = StatusCode::from_u16(refusal.code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut answer = json(code, &status_object(refusal));
     if refusal.code == 429 || refusal.code == 504 {
-        answer.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        answer
+            .headers_mut()
+            .insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
     }
     answer
 }
@@ -137,7 +146,9 @@ pub(super) fn warn(answer: &mut Answer, warnings: &[String]) {
 
 /// A body that is there already.
 fn whole(bytes: Bytes) -> Reply {
-    Full::new(bytes).map_err(|never| match never {}).boxed_unsync()
+    Full::new(bytes)
+        .map_err(|never| match never {})
+        .boxed_unsync()
 }
 
 /// A body that comes in pieces.

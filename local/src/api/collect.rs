@@ -27,7 +27,9 @@ const ROUNDS: usize = 64;
 pub(super) async fn run(server: WeakServer, garbage: Arc<Notify>) {
     loop {
         garbage.notified().await;
-        let Some(server) = server.upgrade() else { return };
+        let Some(server) = server.upgrade() else {
+            return;
+        };
         let now = server.now();
         let mut state = server.state();
         for _ in 0..ROUNDS {
@@ -109,9 +111,15 @@ impl Everything {
         }
         self.uids.insert(own);
         for owner in owners(object) {
-            *self.dependents.entry(text(owner, "/uid").to_owned()).or_default() += 1;
+            *self
+                .dependents
+                .entry(text(owner, "/uid").to_owned())
+                .or_default() += 1;
         }
-        *self.in_namespace.entry(namespace(object).to_owned()).or_default() += 1;
+        *self
+            .in_namespace
+            .entry(namespace(object).to_owned())
+            .or_default() += 1;
     }
 
     /// All of its owners are gone, or are only waiting for it to go.
@@ -151,7 +159,10 @@ fn owners(object: &Value) -> impl Iterator<Item = &Value> {
 
 /// An owner of a kind that nobody knows may exist somewhere: Kubernetes leaves its dependents alone.
 fn is_known_kind(state: &State, owner: &Value) -> bool {
-    state.kinds.named(text(owner, "/apiVersion"), text(owner, "/kind")).is_some()
+    state
+        .kinds
+        .named(text(owner, "/apiVersion"), text(owner, "/kind"))
+        .is_some()
 }
 
 /// Takes an owner's name off its dependents, which then outlive it.

@@ -37,13 +37,20 @@ pub(super) struct Column {
 /// Fills in the names that may be left out.
 pub(super) fn default_names(definition: &mut Value) {
     let kind = text(definition, "/spec/names/kind").to_owned();
-    for (key, default) in [("singular", kind.to_lowercase()), ("listKind", format!("{kind}List"))] {
+    for (key, default) in [
+        ("singular", kind.to_lowercase()),
+        ("listKind", format!("{kind}List")),
+    ] {
         if text(definition, &format!("/spec/names/{key}")).is_empty() {
             set_path(definition, &["spec", "names", key], Value::String(default));
         }
     }
     if definition.pointer("/spec/conversion").is_none() {
-        set_path(definition, &["spec", "conversion"], json!({"strategy": "None"}));
+        set_path(
+            definition,
+            &["spec", "conversion"],
+            json!({"strategy": "None"}),
+        );
     }
 }
 
@@ -66,12 +73,18 @@ pub(super) fn kinds_of(kind: &Kind, definition: &Value) -> Result<Vec<Kind>, Ref
             Err(SchemaError::NotDone(sentence)) => return Err(refuse::not_done(&sentence)),
         }
     }
-    if causes.is_empty() { Ok(kinds) } else { Err(refuse::invalid(kind, name(definition), causes)) }
+    if causes.is_empty() {
+        Ok(kinds)
+    } else {
+        Err(refuse::invalid(kind, name(definition), causes))
+    }
 }
 
 fn check_names(definition: &Value) -> Vec<Cause> {
-    let (plural, group) =
-        (text(definition, "/spec/names/plural"), text(definition, "/spec/group"));
+    let (plural, group) = (
+        text(definition, "/spec/names/plural"),
+        text(definition, "/spec/group"),
+    );
     let mut causes = Vec::new();
     for (field, value) in [
         ("spec.group", group),
@@ -84,24 +97,38 @@ fn check_names(definition: &Value) -> Vec<Cause> {
     }
     if name(definition) != format!("{plural}.{group}") {
         let why = "must be spec.names.plural+\".\"+spec.group";
-        causes.push(Cause::invalid("metadata.name", &definition["metadata"]["name"], why));
+        causes.push(Cause::invalid(
+            "metadata.name",
+            &definition["metadata"]["name"],
+            why,
+        ));
     }
     let scope = &definition["spec"]["scope"];
     if !matches!(scope.as_str(), Some("Cluster" | "Namespaced")) {
-        causes.push(Cause::unsupported("spec.scope", scope, "\"Cluster\", \"Namespaced\""));
+        causes.push(Cause::unsupported(
+            "spec.scope",
+            scope,
+            "\"Cluster\", \"Namespaced\"",
+        ));
     }
     causes
 }
 
 fn of_version(definition: &Value, version: &Value, at: &str) -> Result<Kind, SchemaError> {
     let names = &definition["spec"]["names"];
-    let written = version.pointer("/schema/openAPIV3Schema").cloned().ok_or_else(|| {
-        SchemaError::Wrong(Cause::required(&format!("{at}.schema.openAPIV3Schema"), ""))
-    })?;
+    let written = version
+        .pointer("/schema/openAPIV3Schema")
+        .cloned()
+        .ok_or_else(|| {
+            SchemaError::Wrong(Cause::required(&format!("{at}.schema.openAPIV3Schema"), ""))
+        })?;
     let schema = Schema::compile(&written, &format!("{at}.schema.openAPIV3Schema"))?;
     let words = |key: &str| -> Vec<String> {
         let listed = names[key].as_array().into_iter().flatten();
-        listed.filter_map(Value::as_str).map(str::to_owned).collect()
+        listed
+            .filter_map(Value::as_str)
+            .map(str::to_owned)
+            .collect()
     };
     let word = |key: &str| names[key].as_str().unwrap_or_default().to_owned();
     let subresources = &version["subresources"];
@@ -115,8 +142,13 @@ fn of_version(definition: &Value, version: &Value, at: &str) -> Result<Kind, Sch
         short: words("shortNames"),
         categories: words("categories"),
         namespaced: text(definition, "/spec/scope") == "Namespaced",
-        status: subresources.get("status").is_some_and(|status| !status.is_null()),
-        scale: subresources.get("scale").filter(|scale| !scale.is_null()).map(scale_of),
+        status: subresources
+            .get("status")
+            .is_some_and(|status| !status.is_null()),
+        scale: subresources
+            .get("scale")
+            .filter(|scale| !scale.is_null())
+            .map(scale_of),
         generation: true,
         place: Arc::from(name(definition)),
         origin: Origin::Custom(Custom {
@@ -131,7 +163,12 @@ fn of_version(definition: &Value, version: &Value, at: &str) -> Result<Kind, Sch
 fn scale_of(scale: &Value) -> Scale {
     let keys = |field: &str| -> Option<Vec<String>> {
         let path = scale.get(field)?.as_str()?;
-        Some(path.trim_start_matches('.').split('.').map(str::to_owned).collect())
+        Some(
+            path.trim_start_matches('.')
+                .split('.')
+                .map(str::to_owned)
+                .collect(),
+        )
     };
     Scale {
         spec: keys("specReplicasPath").unwrap_or_default(),
@@ -142,7 +179,11 @@ fn scale_of(scale: &Value) -> Scale {
 
 fn columns_of(version: &Value, at: &str) -> Result<Vec<Column>, SchemaError> {
     let written = list(version, "/additionalPrinterColumns");
-    written.iter().enumerate().map(|(index, column)| column_of(column, at, index)).collect()
+    written
+        .iter()
+        .enumerate()
+        .map(|(index, column)| column_of(column, at, index))
+        .collect()
 }
 
 fn column_of(column: &Value, at: &str, index: usize) -> Result<Column, SchemaError> {
@@ -167,7 +208,11 @@ pub(super) fn establish(definition: &mut Value, kinds: &Kinds, now: Timestamp) {
     let taken = is_taken(definition, kinds);
     let accepted = if taken { "False" } else { "True" };
     let reason = if taken { "KindConflict" } else { "NoConflicts" };
-    let established = if taken { "NotAccepted" } else { "InitialNamesAccepted" };
+    let established = if taken {
+        "NotAccepted"
+    } else {
+        "InitialNamesAccepted"
+    };
     let since = definition
         .pointer("/status/conditions/0/lastTransitionTime")
         .cloned()
@@ -194,11 +239,16 @@ pub(super) fn establish(definition: &mut Value, kinds: &Kinds, now: Timestamp) {
 /// Another definition already has this kind or plural in this group.
 pub(super) fn is_taken(definition: &Value, kinds: &Kinds) -> bool {
     let group = text(definition, "/spec/group");
-    let (kind, plural) =
-        (text(definition, "/spec/names/kind"), text(definition, "/spec/names/plural"));
+    let (kind, plural) = (
+        text(definition, "/spec/names/kind"),
+        text(definition, "/spec/names/plural"),
+    );
     kinds
         .iter()
-        .filter(|one| one.custom().is_none_or(|custom| custom.definition != name(definition)))
+        .filter(|one| {
+            one.custom()
+                .is_none_or(|custom| custom.definition != name(definition))
+        })
         .any(|one| one.group == group && (one.kind == kind || one.plural == plural))
 }
 

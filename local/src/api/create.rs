@@ -43,7 +43,13 @@ impl Creation {
     /// A creation by the server itself, of a cluster-scoped object.
     pub(super) fn plain(kind: Arc<Kind>, now: Timestamp) -> Self {
         let validation = FieldValidation::Ignore;
-        Self { kind, namespace: String::new(), validation, dry: false, now }
+        Self {
+            kind,
+            namespace: String::new(),
+            validation,
+            dry: false,
+            now,
+        }
     }
 }
 
@@ -52,9 +58,9 @@ pub(super) fn dry_run(request: &Request) -> Result<bool, Refusal> {
     match request.query.get("dryRun") {
         None | Some("") => Ok(false),
         Some("All") => Ok(true),
-        Some(other) => {
-            Err(refuse::bad_request(&format!("dryRun={other:?} in the query: All is accepted")))
-        }
+        Some(other) => Err(refuse::bad_request(&format!(
+            "dryRun={other:?} in the query: All is accepted"
+        ))),
     }
 }
 
@@ -84,9 +90,14 @@ pub(super) fn body_of(request: &Request) -> Result<Value, Refusal> {
 
 /// An object must be of the kind that its path names; one that does not say gets to be.
 pub(super) fn check_kind(kind: &Kind, object: &mut Value) -> Result<(), Refusal> {
-    for (field, wanted) in [("apiVersion", kind.api_version()), ("kind", kind.kind.clone())] {
+    for (field, wanted) in [
+        ("apiVersion", kind.api_version()),
+        ("kind", kind.kind.clone()),
+    ] {
         let fields = map_mut(object);
-        let given = fields.entry(field).or_insert_with(|| Value::String(wanted.clone()));
+        let given = fields
+            .entry(field)
+            .or_insert_with(|| Value::String(wanted.clone()));
         if given.as_str() != Some(&wanted) {
             return Err(refuse::bad_request(&format!(
                 "the object has {field} {given}; this path takes \"{wanted}\""
@@ -125,7 +136,11 @@ pub(super) fn create(
     if kind.is("", "Service") {
         assign_address(state, kind, &mut object);
     }
-    let object = if creation.dry { Arc::new(object) } else { state.put(kind, object)? };
+    let object = if creation.dry {
+        Arc::new(object)
+    } else {
+        state.put(kind, object)?
+    };
     Ok(Outcome { object, warnings })
 }
 
@@ -147,22 +162,26 @@ fn place(state: &mut State, creation: &Creation, object: &mut Value) -> Result<(
         return Ok(());
     }
     let metadata = metadata_mut(object);
-    let given = metadata.get("namespace").and_then(Value::as_str).unwrap_or_default();
+    let given = metadata
+        .get("namespace")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
     if !given.is_empty() && given != creation.namespace {
-        let why = "the namespace of the provided object does not match the namespace sent on the request";
+        let why =
+            "the namespace of the provided object does not match the namespace sent on the request";
         return Err(refuse::bad_request(why));
     }
-    metadata.insert("namespace".to_owned(), Value::String(creation.namespace.clone()));
+    metadata.insert(
+        "namespace".to_owned(),
+        Value::String(creation.namespace.clone()),
+    );
     check_namespace(state, kind, name(object), &creation.namespace)
 }
 
-fn check_namespace(
-    state: &State,
-    kind: &Kind,
-    name: &str,
-    namespace: &str,
-) -> Result<(), Refusal> {
-    let Some(namespaces) = state.kinds.find("", "v1", "namespaces") else { return Ok(()) };
+fn check_namespace(state: &State, kind: &Kind, name: &str, namespace: &str) -> Result<(), Refusal> {
+    let Some(namespaces) = state.kinds.find("", "v1", "namespaces") else {
+        return Ok(());
+    };
     let found = state.find(namespaces, "", namespace)?;
     if is_deleting(&found) {
         let why = format!(
@@ -181,11 +200,19 @@ fn identify(state: &mut State, creation: &Creation, object: &mut Value) {
     }
     let uid = names::uid(&mut state.random);
     let metadata = metadata_mut(object);
-    for key in ["deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "managedFields"] {
+    for key in [
+        "deletionTimestamp",
+        "deletionGracePeriodSeconds",
+        "selfLink",
+        "managedFields",
+    ] {
         metadata.shift_remove(key);
     }
     metadata.insert("uid".to_owned(), Value::String(uid));
-    metadata.insert("creationTimestamp".to_owned(), Value::String(stamp(creation.now)));
+    metadata.insert(
+        "creationTimestamp".to_owned(),
+        Value::String(stamp(creation.now)),
+    );
     metadata.shift_remove("generation");
     metadata.shift_remove("resourceVersion");
     if kind.generation {
@@ -204,7 +231,11 @@ fn assign_address(state: &mut State, kind: &Kind, service: &mut Value) {
         return;
     }
     let services = state.all(&kind.place);
-    let taken = |address: &str| services.iter().any(|one| text(one, "/spec/clusterIP") == address);
+    let taken = |address: &str| {
+        services
+            .iter()
+            .any(|one| text(one, "/spec/clusterIP") == address)
+    };
     let [first, second] = SERVICE_RANGE;
     let mut free = (0_u16..u16::MAX).map(|_| {
         let [third, fourth] = state.random.u16(1..u16::MAX).to_be_bytes();
@@ -227,10 +258,15 @@ pub(super) fn bind(
     let node = text(&binding, "/target/name").to_owned();
     let pod = state.find(&target.kind, &target.namespace, &target.name)?;
     if node.is_empty() {
-        return Err(refuse::bad_request("the binding names no node in target.name"));
+        return Err(refuse::bad_request(
+            "the binding names no node in target.name",
+        ));
     }
     if is_deleting(&pod) {
-        let why = format!("pod {} is being deleted, cannot be assigned to a host", target.name);
+        let why = format!(
+            "pod {} is being deleted, cannot be assigned to a host",
+            target.name
+        );
         return Err(refuse::conflict(&target.kind, &target.name, &why));
     }
     let bound = text(&pod, "/spec/nodeName");
@@ -242,7 +278,9 @@ pub(super) fn bind(
     set_path(&mut pod, &["spec", "nodeName"], Value::String(node));
     let condition = json!({"type": "PodScheduled", "status": "True",
                            "lastTransitionTime": stamp(request.now)});
-    let conditions = child_mut(&mut pod, "status").entry("conditions").or_insert(json!([]));
+    let conditions = child_mut(&mut pod, "status")
+        .entry("conditions")
+        .or_insert(json!([]));
     if let Some(conditions) = conditions.as_array_mut() {
         conditions.retain(|one| text(one, "/type") != "PodScheduled");
         conditions.push(condition);

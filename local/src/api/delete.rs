@@ -77,7 +77,10 @@ impl Deletion {
         if let Some(policy) = query.get("propagationPolicy") {
             options.propagation_policy = Some(policy.to_owned());
         }
-        let policy = match (options.propagation_policy.as_deref(), options.orphan_dependents) {
+        let policy = match (
+            options.propagation_policy.as_deref(),
+            options.orphan_dependents,
+        ) {
             (Some("Orphan"), _) | (None, Some(true)) => Policy::Orphan,
             (Some("Foreground"), _) => Policy::Foreground,
             (None | Some("" | "Background"), _) => Policy::Background,
@@ -87,15 +90,28 @@ impl Deletion {
                 )));
             }
         };
-        let asked = options.dry_run.as_ref().is_some_and(|dry| dry.iter().any(|one| one == "All"));
+        let asked = options
+            .dry_run
+            .as_ref()
+            .is_some_and(|dry| dry.iter().any(|one| one == "All"));
         let dry = asked || dry_run(request)?;
-        Ok(Self { options, policy, dry, now: request.now })
+        Ok(Self {
+            options,
+            policy,
+            dry,
+            now: request.now,
+        })
     }
 
     /// A deletion by the server itself.
     fn background(now: Timestamp) -> Self {
         let options = DeleteOptions::default();
-        Self { options, policy: Policy::Background, dry: false, now }
+        Self {
+            options,
+            policy: Policy::Background,
+            dry: false,
+            now,
+        }
     }
 }
 
@@ -139,7 +155,10 @@ pub(super) fn collection(
         delete(&mut state, &target.kind, object, &deletion)?;
     }
     let metadata = json!({"resourceVersion": state.revision().to_string()});
-    Ok(answer::json(StatusCode::OK, &list::plain(&target.kind, &objects, metadata)))
+    Ok(answer::json(
+        StatusCode::OK,
+        &list::plain(&target.kind, &objects, metadata),
+    ))
 }
 
 /// Answers `POST pods/{name}/eviction`. There are no disruption budgets, so none is in the way.
@@ -187,7 +206,11 @@ fn delete(
 ) -> Result<Left, Refusal> {
     check_preconditions(kind, object, &deletion.options.preconditions)?;
     if kind.is_namespace() && matches!(name(object), "default" | "kube-system" | "kube-public") {
-        return Err(refuse::forbidden(kind, name(object), "this namespace may not be deleted"));
+        return Err(refuse::forbidden(
+            kind,
+            name(object),
+            "this namespace may not be deleted",
+        ));
     }
     if deletion.dry {
         return Ok(Left::Gone(object.clone()));
@@ -234,7 +257,9 @@ fn doomed(kind: &Kind, object: &Value, deletion: &Deletion) -> Value {
     let earlier = number(object, "/metadata/deletionGracePeriodSeconds");
     let shorter = earlier.is_none_or(|earlier| grace < earlier);
     if !is_deleting(object) || (kind.is_pod() && shorter) {
-        let end = deletion.now.saturating_add(SignedDuration::from_secs(grace));
+        let end = deletion
+            .now
+            .saturating_add(SignedDuration::from_secs(grace));
         let end = end.unwrap_or(deletion.now);
         let generation = number(object, "/metadata/generation");
         let metadata = metadata_mut(&mut doomed);
@@ -265,13 +290,22 @@ fn grace(kind: &Kind, object: &Value, deletion: &Deletion) -> i64 {
         return 0;
     }
     let own = number(object, "/spec/terminationGracePeriodSeconds");
-    deletion.options.grace_period_seconds.or(own).unwrap_or(DEFAULT_GRACE).max(0)
+    deletion
+        .options
+        .grace_period_seconds
+        .or(own)
+        .unwrap_or(DEFAULT_GRACE)
+        .max(0)
 }
 
 /// The objects of a kind go with its definition.
 fn delete_customs(state: &mut State, definition: &Value, now: Timestamp) -> Result<(), Refusal> {
     let place = name(definition);
-    let kind = state.kinds.iter().find(|kind| &*kind.place == place).cloned();
+    let kind = state
+        .kinds
+        .iter()
+        .find(|kind| &*kind.place == place)
+        .cloned();
     let Some(kind) = kind else { return Ok(()) };
     for object in state.all(place) {
         let mut object = Value::clone(&object);

@@ -12,8 +12,16 @@ use super::server::ApiServer;
 /// The version that the server says it is: the one whose behaviour it follows.
 const VERSION: (&str, &str, &str) = ("1", "34", "v1.34.4");
 
-const VERBS: &[&str] =
-    &["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
+const VERBS: &[&str] = &[
+    "create",
+    "delete",
+    "deletecollection",
+    "get",
+    "list",
+    "patch",
+    "update",
+    "watch",
+];
 
 /// Answers a path of discovery; nothing for any other path.
 pub(super) fn answer(server: &ApiServer, request: &Request) -> Option<Value> {
@@ -27,8 +35,10 @@ pub(super) fn answer(server: &ApiServer, request: &Request) -> Option<Value> {
         ["api"] => Some(json!({"kind": "APIVersions", "versions": ["v1"],
                                "serverAddressByClientCIDRs": []})),
         ["apis"] => {
-            let groups: Vec<Value> =
-                groups(&state.kinds).iter().map(|name| group(&state.kinds, name)).collect();
+            let groups: Vec<Value> = groups(&state.kinds)
+                .iter()
+                .map(|name| group(&state.kinds, name))
+                .collect();
             Some(json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": groups}))
         }
         ["api", "v1"] => Some(resources(&state.kinds, "", "v1")),
@@ -39,7 +49,9 @@ pub(super) fn answer(server: &ApiServer, request: &Request) -> Option<Value> {
             group
         }),
         ["apis", name, version] => {
-            let known = versions(&state.kinds, name).iter().any(|one| one == version);
+            let known = versions(&state.kinds, name)
+                .iter()
+                .any(|one| one == version);
             known.then(|| resources(&state.kinds, name, version))
         }
         _ => None,
@@ -84,9 +96,15 @@ fn group(kinds: &Kinds, name: &str) -> Value {
 }
 
 fn resources(kinds: &Kinds, group: &str, version: &str) -> Value {
-    let here = kinds.iter().filter(|kind| kind.group == group && kind.version == version);
+    let here = kinds
+        .iter()
+        .filter(|kind| kind.group == group && kind.version == version);
     let listed: Vec<Value> = here.flat_map(of_kind).collect();
-    let name = if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") };
+    let name = if group.is_empty() {
+        version.to_owned()
+    } else {
+        format!("{group}/{version}")
+    };
     json!({"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": name,
            "resources": listed})
 }
@@ -112,7 +130,11 @@ fn of_kind(kind: &Arc<Kind>) -> Vec<Value> {
         add("status", ["", "", &kind.kind], &["get", "patch", "update"]);
     }
     if kind.scale.is_some() {
-        add("scale", ["autoscaling", "v1", "Scale"], &["get", "patch", "update"]);
+        add(
+            "scale",
+            ["autoscaling", "v1", "Scale"],
+            &["get", "patch", "update"],
+        );
     }
     if kind.is_pod() {
         add("log", ["", "", "Pod"], &["get"]);

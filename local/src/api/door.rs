@@ -36,7 +36,10 @@ pub(super) struct Door {
 
 impl Door {
     pub(super) fn new(server: Arc<ApiServer>, client: &str) -> Self {
-        Self { server, client: Arc::from(client) }
+        Self {
+            server,
+            client: Arc::from(client),
+        }
     }
 }
 
@@ -80,18 +83,28 @@ where
     B::Error: Into<BoxError>,
 {
     let (head, body) = request.into_parts();
-    let body = Limited::new(body, BODY_LIMIT).collect().await.map_err(|error| {
-        if error.is::<LengthLimitError>() {
-            refuse::too_large(BODY_LIMIT)
-        } else {
-            refuse::bad_request(&format!("the body broke off: {error}"))
-        }
-    })?;
+    let body = Limited::new(body, BODY_LIMIT)
+        .collect()
+        .await
+        .map_err(|error| {
+            if error.is::<LengthLimitError>() {
+                refuse::too_large(BODY_LIMIT)
+            } else {
+                refuse::bad_request(&format!("the body broke off: {error}"))
+            }
+        })?;
     let text = |name| {
-        head.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned()
+        head.headers
+            .get(name)
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default()
+            .to_owned()
     };
-    let client =
-        if client.is_empty() { text(header::USER_AGENT) } else { client.to_owned() };
+    let client = if client.is_empty() {
+        text(header::USER_AGENT)
+    } else {
+        client.to_owned()
+    };
     Ok(Request {
         path: head.uri.path().to_owned(),
         query: Query::parse(head.uri.query().unwrap_or_default()),
@@ -105,11 +118,7 @@ where
 }
 
 /// Accepts connections until told to stop, then ends them.
-pub(super) async fn serve(
-    server: Arc<ApiServer>,
-    listener: TcpListener,
-    stop: CancellationToken,
-) {
+pub(super) async fn serve(server: Arc<ApiServer>, listener: TcpListener, stop: CancellationToken) {
     let connections = TaskTracker::new();
     loop {
         let accepted = tokio::select! {

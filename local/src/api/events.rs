@@ -17,20 +17,24 @@ const RENAMED: &[(&str, &str)] = &[
 /// A stored Event as `events.k8s.io/v1` shows it.
 pub(super) fn to_new(event: &Value) -> Value {
     renamed(event, "events.k8s.io/v1", |key| {
-        RENAMED.iter().find(|(old, _)| *old == key).map(|(_, new)| *new)
+        RENAMED
+            .iter()
+            .find(|(old, _)| *old == key)
+            .map(|(_, new)| *new)
     })
 }
 
 /// An `events.k8s.io/v1` Event as it is stored.
 pub(super) fn to_stored(event: &Value) -> Value {
-    renamed(event, "v1", |key| RENAMED.iter().find(|(_, new)| *new == key).map(|(old, _)| *old))
+    renamed(event, "v1", |key| {
+        RENAMED
+            .iter()
+            .find(|(_, new)| *new == key)
+            .map(|(old, _)| *old)
+    })
 }
 
-fn renamed<'a>(
-    event: &Value,
-    version: &str,
-    name_of: impl Fn(&str) -> Option<&'a str>,
-) -> Value {
+fn renamed<'a>(event: &Value, version: &str, name_of: impl Fn(&str) -> Option<&'a str>) -> Value {
     let mut out = Map::new();
     for (key, value) in event.as_object().into_iter().flatten() {
         out.insert(name_of(key).unwrap_or(key).to_owned(), value.clone());

@@ -38,7 +38,9 @@ impl Dice {
 
     /// Throws once. Always as many numbers, so that one setting does not shift the others' luck.
     pub(super) fn throw(&mut self) -> Fate {
-        let Some((faults, random)) = &mut self.0 else { return Fate::default() };
+        let Some((faults, random)) = &mut self.0 else {
+            return Fate::default();
+        };
         Fate {
             delay: faults.delay.mul_f64(random.f64()),
             error: random.f64() < faults.errors,

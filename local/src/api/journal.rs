@@ -34,9 +34,7 @@ pub enum JournalError {
         source: std::io::Error,
     },
     /// A file does not hold what was written to it.
-    #[error(
-        "{path} is damaged at line {line}; move the data directory away to start from nothing"
-    )]
+    #[error("{path} is damaged at line {line}; move the data directory away to start from nothing")]
     Damaged {
         /// Which file.
         path: PathBuf,
@@ -90,17 +88,36 @@ impl Journal {
         fs::create_dir_all(directory).map_err(at(directory))?;
         let lock = take_lock(&directory.join(LOCK))?;
         let mut entries = read(&directory.join(SNAPSHOT))?;
-        let snapshot = entries.iter().map(|entry| entry.revision).max().unwrap_or(0);
+        let snapshot = entries
+            .iter()
+            .map(|entry| entry.revision)
+            .max()
+            .unwrap_or(0);
         // A crash between a new snapshot and the emptying of the journal leaves old lines behind.
         let later = read(&directory.join(JOURNAL))?;
-        let later: Vec<Entry> =
-            later.into_iter().filter(|entry| entry.revision > snapshot).collect();
-        let revision = later.iter().map(|entry| entry.revision).max().unwrap_or(snapshot);
+        let later: Vec<Entry> = later
+            .into_iter()
+            .filter(|entry| entry.revision > snapshot)
+            .collect();
+        let revision = later
+            .iter()
+            .map(|entry| entry.revision)
+            .max()
+            .unwrap_or(snapshot);
         let lines = later.len();
         entries.extend(later);
         entries.retain(|entry| !entry.place.is_empty());
         let file = append_to(&directory.join(JOURNAL))?;
-        Ok((Self { directory: directory.to_owned(), file, lines, _lock: lock }, entries, revision))
+        Ok((
+            Self {
+                directory: directory.to_owned(),
+                file,
+                lines,
+                _lock: lock,
+            },
+            entries,
+            revision,
+        ))
     }
 
     pub(super) fn append(
@@ -111,8 +128,16 @@ impl Journal {
         object: Option<&Value>,
     ) -> Result<(), JournalError> {
         let path = self.directory.join(JOURNAL);
-        let mut line = serde_json::to_vec(&Line { revision, place, key, object })
-            .map_err(|error| JournalError::Io { path: path.clone(), source: error.into() })?;
+        let mut line = serde_json::to_vec(&Line {
+            revision,
+            place,
+            key,
+            object,
+        })
+        .map_err(|error| JournalError::Io {
+            path: path.clone(),
+            source: error.into(),
+        })?;
         line.push(b'\n');
         self.file.write_all(&line).map_err(at(&path))?;
         self.lines += 1;
@@ -137,14 +162,31 @@ impl Journal {
             out.write_all(b"\n")
         };
         let nothing = Key::default();
-        write(&Line { revision, place: "", key: &nothing, object: None }).map_err(at(&fresh))?;
+        write(&Line {
+            revision,
+            place: "",
+            key: &nothing,
+            object: None,
+        })
+        .map_err(at(&fresh))?;
         for (place, key, object) in objects {
-            write(&Line { revision, place, key, object: Some(object) }).map_err(at(&fresh))?;
+            write(&Line {
+                revision,
+                place,
+                key,
+                object: Some(object),
+            })
+            .map_err(at(&fresh))?;
         }
-        let file = out.into_inner().map_err(|error| error.into_error()).map_err(at(&fresh))?;
+        let file = out
+            .into_inner()
+            .map_err(std::io::IntoInnerError::into_error)
+            .map_err(at(&fresh))?;
         file.sync_all().map_err(at(&fresh))?;
         fs::rename(&fresh, &path).map_err(at(&path))?;
-        self.file.set_len(0).map_err(at(&self.directory.join(JOURNAL)))?;
+        self.file
+            .set_len(0)
+            .map_err(at(&self.directory.join(JOURNAL)))?;
         self.lines = 0;
         Ok(())
     }
@@ -154,17 +196,29 @@ fn take_lock(path: &Path) -> Result<File, JournalError> {
     let file = append_to(path)?;
     match flock(&file, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => Ok(file),
-        Err(rustix::io::Errno::WOULDBLOCK) => Err(JournalError::Held { path: path.to_owned() }),
-        Err(error) => Err(JournalError::Io { path: path.to_owned(), source: error.into() }),
+        Err(rustix::io::Errno::WOULDBLOCK) => Err(JournalError::Held {
+            path: path.to_owned(),
+        }),
+        Err(error) => Err(JournalError::Io {
+            path: path.to_owned(),
+            source: error.into(),
+        }),
     }
 }
 
 fn append_to(path: &Path) -> Result<File, JournalError> {
-    OpenOptions::new().create(true).append(true).open(path).map_err(at(path))
+    OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(path)
+        .map_err(at(path))
 }
 
 fn at(path: &Path) -> impl FnOnce(std::io::Error) -> JournalError + '_ {
-    move |source| JournalError::Io { path: path.to_owned(), source }
+    move |source| JournalError::Io {
+        path: path.to_owned(),
+        source,
+    }
 }
 
 /// Reads a file of entries. A last line without its end was being written when the machine
@@ -185,7 +239,10 @@ fn read(path: &Path) -> Result<Vec<Entry>, JournalError> {
         }
         if line.last() != Some(&b'\n') {
             tracing::warn!(path = %path.display(), "an unfinished last line was cut off");
-            let file = OpenOptions::new().write(true).open(path).map_err(at(path))?;
+            let file = OpenOptions::new()
+                .write(true)
+                .open(path)
+                .map_err(at(path))?;
             file.set_len(whole).map_err(at(path))?;
             return Ok(entries);
         }

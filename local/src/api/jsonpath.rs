@@ -22,24 +22,35 @@ impl Path {
         let mut steps = Vec::new();
         while !rest.is_empty() {
             let (step, after) = if let Some(inner) = rest.strip_prefix('[') {
-                let end = inner.find(']').ok_or_else(|| format!("no ']' in {text:?}"))?;
+                let end = inner
+                    .find(']')
+                    .ok_or_else(|| format!("no ']' in {text:?}"))?;
                 (bracket(&inner[..end])?, &inner[end + 1..])
             } else if let Some(inner) = rest.strip_prefix('.') {
                 key(inner)?
             } else {
-                return Err(format!("{text:?}: a path begins with '.', such as .spec.replicas"));
+                return Err(format!(
+                    "{text:?}: a path begins with '.', such as .spec.replicas"
+                ));
             };
             steps.push(step);
             rest = after;
         }
-        if steps.is_empty() { Err("is empty".to_owned()) } else { Ok(Self(steps)) }
+        if steps.is_empty() {
+            Err("is empty".to_owned())
+        } else {
+            Ok(Self(steps))
+        }
     }
 
     /// The values that the path finds.
     pub(super) fn find<'a>(&self, object: &'a Value) -> Vec<&'a Value> {
         let mut found = vec![object];
         for step in &self.0 {
-            found = found.into_iter().flat_map(|value| step.find(value)).collect();
+            found = found
+                .into_iter()
+                .flat_map(|value| step.find(value))
+                .collect();
         }
         found
     }
@@ -57,7 +68,9 @@ impl Step {
             },
             Self::Where(key, wanted) => {
                 let items = value.as_array().into_iter().flatten();
-                items.filter(|item| item[key.as_str()].as_str() == Some(wanted)).collect()
+                items
+                    .filter(|item| item[key.as_str()].as_str() == Some(wanted))
+                    .collect()
             }
         }
     }
@@ -91,7 +104,10 @@ fn bracket(inner: &str) -> Result<Step, String> {
         let bare = text
             .strip_prefix('\'')
             .and_then(|rest| rest.strip_suffix('\''))
-            .or_else(|| text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')));
+            .or_else(|| {
+                text.strip_prefix('"')
+                    .and_then(|rest| rest.strip_suffix('"'))
+            });
         bare.map(|bare| bare.replace('\\', ""))
     };
     if inner == "*" {
@@ -108,5 +124,7 @@ fn bracket(inner: &str) -> Result<Step, String> {
         .and_then(|rest| rest.strip_suffix(')'))
         .and_then(|test| test.split_once("=="))
         .and_then(|(key, wanted)| Some(Step::Where(key.trim().to_owned(), quoted(wanted)?)))
-        .ok_or_else(|| format!("[{inner}] is not supported; [0], [*], ['key'] and [?(@.key==\"text\")] are"))
+        .ok_or_else(|| {
+            format!("[{inner}] is not supported; [0], [*], ['key'] and [?(@.key==\"text\")] are")
+        })
 }

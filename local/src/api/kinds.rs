@@ -94,7 +94,9 @@ pub(super) struct Kinds {
 
 impl Kinds {
     pub(super) fn built_in() -> Self {
-        Self { all: built_in::table().into_iter().map(Arc::new).collect() }
+        Self {
+            all: built_in::table().into_iter().map(Arc::new).collect(),
+        }
     }
 
     pub(super) fn find(&self, group: &str, version: &str, plural: &str) -> Option<&Arc<Kind>> {
@@ -105,7 +107,9 @@ impl Kinds {
 
     /// The kind that an owner reference or an `apiVersion` and `kind` name.
     pub(super) fn named(&self, api_version: &str, kind: &str) -> Option<&Arc<Kind>> {
-        self.all.iter().find(|one| one.kind == kind && one.api_version() == api_version)
+        self.all
+            .iter()
+            .find(|one| one.kind == kind && one.api_version() == api_version)
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Arc<Kind>> {
@@ -130,6 +134,9 @@ impl Kinds {
     }
 
     pub(super) fn forget(&mut self, definition: &str) {
-        self.all.retain(|kind| kind.custom().is_none_or(|custom| custom.definition != definition));
+        self.all.retain(|kind| {
+            kind.custom()
+                .is_none_or(|custom| custom.definition != definition)
+        });
     }
 }

@@ -73,8 +73,10 @@ pub(super) fn list(
 
 /// A list object.
 pub(super) fn plain(kind: &Kind, objects: &[Arc<Value>], metadata: Value) -> Value {
-    let items: Vec<Value> =
-        objects.iter().map(|object| answer::present(kind, object).into_owned()).collect();
+    let items: Vec<Value> = objects
+        .iter()
+        .map(|object| answer::present(kind, object).into_owned())
+        .collect();
     json!({
         "kind": kind.list_kind,
         "apiVersion": kind.api_version(),
@@ -120,27 +122,45 @@ fn page(state: &State, request: &Request, interest: &Interest) -> Result<Page, R
         });
     }
     let limit = request.query.number("limit")?.unwrap_or(0) as usize;
-    let remaining = if limit == 0 { 0 } else { objects.len().saturating_sub(limit) };
+    let remaining = if limit == 0 {
+        0
+    } else {
+        objects.len().saturating_sub(limit)
+    };
     objects.truncate(objects.len() - remaining);
     let next = objects.last().filter(|_| remaining > 0).map(|last| Token {
         revision,
         after: (namespace(last).to_owned(), name(last).to_owned()),
     });
-    Ok(Page { objects, revision, next, remaining })
+    Ok(Page {
+        objects,
+        revision,
+        next,
+        remaining,
+    })
 }
 
 fn token(request: &Request) -> Result<Option<Token>, Refusal> {
-    let Some(text) = request.query.get("continue").filter(|text| !text.is_empty()) else {
+    let Some(text) = request
+        .query
+        .get("continue")
+        .filter(|text| !text.is_empty())
+    else {
         return Ok(None);
     };
     let decoded = URL_SAFE_NO_PAD.decode(text).ok();
     let token = decoded.and_then(|bytes| serde_json::from_slice(&bytes).ok());
-    token.map(Some).ok_or_else(|| refuse::bad_request("continue key is not valid"))
+    token
+        .map(Some)
+        .ok_or_else(|| refuse::bad_request("continue key is not valid"))
 }
 
 /// Lists are always current, which is right for every match but `Exact`.
 fn check_revision(request: &Request, current: u64) -> Result<(), Refusal> {
-    let matching = request.query.get("resourceVersionMatch").unwrap_or_default();
+    let matching = request
+        .query
+        .get("resourceVersionMatch")
+        .unwrap_or_default();
     let asked = request.query.number("resourceVersion")?;
     match (matching, asked) {
         (_, None) if !matching.is_empty() => Err(refuse::bad_request(

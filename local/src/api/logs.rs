@@ -56,19 +56,25 @@ pub(super) async fn read(
     let source = server
         .log_source()
         .ok_or_else(|| refuse::not_done("no kubelet has registered its logs with this server"))?;
-    let container = request.query.get("container").filter(|name| !name.is_empty());
+    let container = request
+        .query
+        .get("container")
+        .filter(|name| !name.is_empty());
     let stream = source.open(namespace, pod, container, options).await?;
     let mut response = Response::new(answer::streaming(stream));
-    response
-        .headers_mut()
-        .insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    response.headers_mut().insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("text/plain; charset=utf-8"),
+    );
     Ok(response)
 }
 
 fn options(request: &Request) -> Result<LogOptions, Refusal> {
     let query = &request.query;
     if query.get("sinceTime").is_some() {
-        return Err(refuse::not_done("sinceTime of a pod's log is not built; use sinceSeconds"));
+        return Err(refuse::not_done(
+            "sinceTime of a pod's log is not built; use sinceSeconds",
+        ));
     }
     Ok(LogOptions {
         follow: query.flag("follow"),

@@ -23,7 +23,13 @@ pub(super) fn uid(random: &mut fastrand::Rng) -> String {
     let bits = random.u128(..);
     let bits = (bits & !(0xf << 76) & !(0b11 << 62)) | (0x4 << 76) | (0b10 << 62);
     let hex = format!("{bits:032x}");
-    let parts = [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]];
+    let parts = [
+        &hex[..8],
+        &hex[8..12],
+        &hex[12..16],
+        &hex[16..20],
+        &hex[20..],
+    ];
     parts.join("-")
 }
 
@@ -67,12 +73,16 @@ fn is_subdomain(text: &str) -> bool {
 /// What is wrong with the keys and values of labels, if anything.
 pub(super) fn check_labels(labels: &Value) -> Vec<Cause> {
     let pairs = labels.as_object().into_iter().flatten();
-    pairs.filter_map(|(key, value)| check_label(key, value)).collect()
+    pairs
+        .filter_map(|(key, value)| check_label(key, value))
+        .collect()
 }
 
 fn check_label(key: &str, value: &Value) -> Option<Cause> {
     let field = "metadata.labels";
-    let (prefix, name) = key.split_once('/').map_or((None, key), |(p, name)| (Some(p), name));
+    let (prefix, name) = key
+        .split_once('/')
+        .map_or((None, key), |(p, name)| (Some(p), name));
     if !is_name_part(name) || name.is_empty() || !prefix.is_none_or(is_subdomain) {
         let why = "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character, with an optional DNS subdomain prefix and '/'";
         return Some(Cause::invalid(field, &Value::String(key.to_owned()), why));

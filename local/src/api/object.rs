@@ -4,7 +4,10 @@ use serde_json::{Map, Value};
 
 /// The text at a JSON pointer, or nothing at all.
 pub(super) fn text<'a>(object: &'a Value, pointer: &str) -> &'a str {
-    object.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
+    object
+        .pointer(pointer)
+        .and_then(Value::as_str)
+        .unwrap_or_default()
 }
 
 /// The number at a JSON pointer.
@@ -14,7 +17,10 @@ pub(super) fn number(object: &Value, pointer: &str) -> Option<i64> {
 
 /// The list at a JSON pointer, empty where there is none.
 pub(super) fn list<'a>(object: &'a Value, pointer: &str) -> &'a [Value] {
-    object.pointer(pointer).and_then(Value::as_array).map_or(&[], Vec::as_slice)
+    object
+        .pointer(pointer)
+        .and_then(Value::as_array)
+        .map_or(&[], Vec::as_slice)
 }
 
 pub(super) fn name(object: &Value) -> &str {
@@ -30,7 +36,9 @@ pub(super) fn uid(object: &Value) -> &str {
 }
 
 pub(super) fn revision(object: &Value) -> u64 {
-    text(object, "/metadata/resourceVersion").parse().unwrap_or(0)
+    text(object, "/metadata/resourceVersion")
+        .parse()
+        .unwrap_or(0)
 }
 
 pub(super) fn is_deleting(object: &Value) -> bool {
@@ -38,7 +46,9 @@ pub(super) fn is_deleting(object: &Value) -> bool {
 }
 
 pub(super) fn finalizers(object: &Value) -> impl Iterator<Item = &str> {
-    list(object, "/metadata/finalizers").iter().filter_map(Value::as_str)
+    list(object, "/metadata/finalizers")
+        .iter()
+        .filter_map(Value::as_str)
 }
 
 /// The metadata, made where it is missing. Nothing if the object is no object at all.
@@ -57,12 +67,16 @@ pub(super) fn map_mut(value: &mut Value) -> &mut Map<String, Value> {
     if !value.is_object() {
         *value = Value::Object(Map::new());
     }
-    value.as_object_mut().expect("it was made an object one line above")
+    value
+        .as_object_mut()
+        .expect("it was made an object one line above")
 }
 
 /// Puts a value at the end of a path of object keys.
 pub(super) fn set_path(object: &mut Value, path: &[&str], value: Value) {
-    let Some((last, parents)) = path.split_last() else { return };
+    let Some((last, parents)) = path.split_last() else {
+        return;
+    };
     let mut at = object;
     for key in parents {
         at = map_mut(at).entry(*key).or_insert(Value::Null);

@@ -23,14 +23,20 @@ pub(super) fn answer(server: &ApiServer, request: &Request) -> Result<Answer, Re
     let found = match path {
         "openapi/v2" => Some(second_version()),
         "openapi/v3" => Some(index(&kinds)),
-        _ => path.strip_prefix("openapi/v3/").and_then(|place| document(&kinds, place)),
+        _ => path
+            .strip_prefix("openapi/v3/")
+            .and_then(|place| document(&kinds, place)),
     };
     let found = found.ok_or_else(refuse::no_such_path)?;
     // Old clients ask for protobuf first; one that takes nothing else must hear so.
     let protobuf_only = request.accept.contains("proto-openapi")
         && !request.accept.contains("json")
         && !request.accept.contains("*/*");
-    if protobuf_only { Err(refuse::not_acceptable()) } else { Ok(answer::json(StatusCode::OK, &found)) }
+    if protobuf_only {
+        Err(refuse::not_acceptable())
+    } else {
+        Ok(answer::json(StatusCode::OK, &found))
+    }
 }
 
 fn second_version() -> Value {
@@ -60,7 +66,11 @@ fn document(kinds: &[Arc<Kind>], wanted: &str) -> Option<Value> {
     }
     let (mut paths, mut schemas) = (Map::new(), Map::new());
     for kind in here {
-        let namespace = if kind.namespaced { "/namespaces/{namespace}" } else { "" };
+        let namespace = if kind.namespaced {
+            "/namespaces/{namespace}"
+        } else {
+            ""
+        };
         let collection = format!("/{wanted}{namespace}/{}", kind.plural);
         paths.insert(format!("{collection}/{{name}}"), object_path(kind));
         paths.insert(collection, collection_path(kind));
@@ -75,16 +85,21 @@ fn document(kinds: &[Arc<Kind>], wanted: &str) -> Option<Value> {
 }
 
 fn schema_name(kind: &Kind) -> String {
-    let group = if kind.group.is_empty() { "core" } else { &kind.group };
+    let group = if kind.group.is_empty() {
+        "core"
+    } else {
+        &kind.group
+    };
     let mut parts: Vec<&str> = group.split('.').collect();
     parts.reverse();
     format!("{}.{}.{}", parts.join("."), kind.version, kind.kind)
 }
 
 fn schema(kind: &Kind) -> Value {
-    let mut schema = kind
-        .custom()
-        .map_or_else(|| json!({"type": "object"}), |custom| Value::clone(&custom.written));
+    let mut schema = kind.custom().map_or_else(
+        || json!({"type": "object"}),
+        |custom| Value::clone(&custom.written),
+    );
     schema["x-kubernetes-group-version-kind"] = json!([identity(kind)]);
     schema
 }
@@ -98,7 +113,11 @@ fn parameter(name: &str) -> Value {
 }
 
 fn operation(kind: &Kind, action: &str) -> Value {
-    let media = if action == "patch" { "application/merge-patch+json" } else { "application/json" };
+    let media = if action == "patch" {
+        "application/merge-patch+json"
+    } else {
+        "application/json"
+    };
     let reference = format!("#/components/schemas/{}", schema_name(kind));
     let mut operation = json!({
         "operationId": format!("{action}{}{}", kind.version, kind.kind),
@@ -108,9 +127,8 @@ fn operation(kind: &Kind, action: &str) -> Value {
         "x-kubernetes-group-version-kind": identity(kind),
     });
     if action != "get" && action != "list" {
-        operation["parameters"] = json!(
-            ["dryRun", "fieldManager", "fieldValidation"].map(parameter)
-        );
+        operation["parameters"] =
+            json!(["dryRun", "fieldManager", "fieldValidation"].map(parameter));
         operation["requestBody"] = json!({"content": {media: {"schema": {"type": "object"}}}});
     }
     operation

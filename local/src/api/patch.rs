@@ -70,7 +70,9 @@ pub(super) fn apply(request: &Request, kind: &Kind, object: Value) -> Result<Val
     if patched.is_object() && patched["metadata"].is_object() {
         Ok(patched)
     } else {
-        Err(refuse::bad_request("the patch leaves no object with metadata behind"))
+        Err(refuse::bad_request(
+            "the patch leaves no object with metadata behind",
+        ))
     }
 }
 

@@ -20,7 +20,11 @@ pub(super) struct Cause {
 impl Cause {
     pub(super) fn invalid(field: &str, value: &serde_json::Value, why: &str) -> Self {
         let message = format!("Invalid value: {value}: {why}");
-        Self { field: field.to_owned(), reason: "FieldValueInvalid", message }
+        Self {
+            field: field.to_owned(),
+            reason: "FieldValueInvalid",
+            message,
+        }
     }
 
     pub(super) fn required(field: &str, why: &str) -> Self {
@@ -28,29 +32,48 @@ impl Cause {
             "" => "Required value".to_owned(),
             why => format!("Required value: {why}"),
         };
-        Self { field: field.to_owned(), reason: "FieldValueRequired", message }
+        Self {
+            field: field.to_owned(),
+            reason: "FieldValueRequired",
+            message,
+        }
     }
 
     pub(super) fn duplicate(field: &str, value: &serde_json::Value) -> Self {
         let message = format!("Duplicate value: {value}");
-        Self { field: field.to_owned(), reason: "FieldValueDuplicate", message }
+        Self {
+            field: field.to_owned(),
+            reason: "FieldValueDuplicate",
+            message,
+        }
     }
 
     pub(super) fn unsupported(field: &str, value: &serde_json::Value, accepted: &str) -> Self {
         let message = format!("Unsupported value: {value}: supported values: {accepted}");
-        Self { field: field.to_owned(), reason: "FieldValueNotSupported", message }
+        Self {
+            field: field.to_owned(),
+            reason: "FieldValueNotSupported",
+            message,
+        }
     }
 
     pub(super) fn forbidden(field: &str, why: &str) -> Self {
         let message = format!("Forbidden: {why}");
-        Self { field: field.to_owned(), reason: "FieldValueForbidden", message }
+        Self {
+            field: field.to_owned(),
+            reason: "FieldValueForbidden",
+            message,
+        }
     }
 
     pub(super) fn wrong_type(field: &str, got: &str, want: &str) -> Self {
-        let message = format!(
-            "Invalid value: \"{got}\": {field} in body must be of type {want}: \"{got}\""
-        );
-        Self { field: field.to_owned(), reason: "FieldValueTypeInvalid", message }
+        let message =
+            format!("Invalid value: \"{got}\": {field} in body must be of type {want}: \"{got}\"");
+        Self {
+            field: field.to_owned(),
+            reason: "FieldValueTypeInvalid",
+            message,
+        }
     }
 }
 
@@ -70,7 +93,11 @@ fn about(kind: &Kind, name: &str) -> StatusDetails {
 }
 
 fn qualified(kind: &Kind) -> String {
-    if kind.group.is_empty() { kind.plural.clone() } else { format!("{}.{}", kind.plural, kind.group) }
+    if kind.group.is_empty() {
+        kind.plural.clone()
+    } else {
+        format!("{}.{}", kind.plural, kind.group)
+    }
 }
 
 /// 404 for an object.
@@ -83,7 +110,11 @@ pub(super) fn not_found(kind: &Kind, name: &str) -> Refusal {
 
 /// 404 for a path that leads nowhere.
 pub(super) fn no_such_path() -> Refusal {
-    refusal(404, "NotFound", "the server could not find the requested resource")
+    refusal(
+        404,
+        "NotFound",
+        "the server could not find the requested resource",
+    )
 }
 
 /// 409 for a name that is taken.
@@ -96,8 +127,10 @@ pub(super) fn already_exists(kind: &Kind, name: &str) -> Refusal {
 
 /// 409 for a write that relied on something that has changed.
 pub(super) fn conflict(kind: &Kind, name: &str, why: &str) -> Refusal {
-    let message =
-        format!("Operation cannot be fulfilled on {} \"{name}\": {why}", qualified(kind));
+    let message = format!(
+        "Operation cannot be fulfilled on {} \"{name}\": {why}",
+        qualified(kind)
+    );
     let mut status = refusal(409, "Conflict", &message);
     status.details = Some(about(kind, name));
     status
@@ -109,8 +142,10 @@ pub(super) const STALE: &str =
 
 /// 422 with every cause.
 pub(super) fn invalid(kind: &Kind, name: &str, causes: Vec<Cause>) -> Refusal {
-    let listed: Vec<String> =
-        causes.iter().map(|cause| format!("{}: {}", cause.field, cause.message)).collect();
+    let listed: Vec<String> = causes
+        .iter()
+        .map(|cause| format!("{}: {}", cause.field, cause.message))
+        .collect();
     let listed = match listed.as_slice() {
         [one] => one.clone(),
         many => format!("[{}]", many.join(", ")),
@@ -120,8 +155,11 @@ pub(super) fn invalid(kind: &Kind, name: &str, causes: Vec<Cause>) -> Refusal {
     } else {
         format!("{}.{}", kind.kind, kind.group)
     };
-    let mut status =
-        refusal(422, "Invalid", &format!("{subject} \"{name}\" is invalid: {listed}"));
+    let mut status = refusal(
+        422,
+        "Invalid",
+        &format!("{subject} \"{name}\" is invalid: {listed}"),
+    );
     let mut details = about(kind, name);
     details.kind.clone_from(&kind.kind);
     details.causes = causes
@@ -151,7 +189,11 @@ pub(super) fn forbidden(kind: &Kind, name: &str, why: &str) -> Refusal {
 
 /// 410 for a resourceVersion that history no longer reaches.
 pub(super) fn expired(asked: u64, oldest: u64) -> Refusal {
-    refusal(410, "Expired", &format!("too old resource version: {asked} ({oldest})"))
+    refusal(
+        410,
+        "Expired",
+        &format!("too old resource version: {asked} ({oldest})"),
+    )
 }
 
 /// 504 for a resourceVersion that is not there yet.
@@ -201,7 +243,11 @@ pub(super) fn unsupported_media_type(got: &str, accepted: &str) -> Refusal {
 
 /// 500.
 pub(super) fn internal(message: &str) -> Refusal {
-    refusal(500, "InternalError", &format!("Internal error occurred: {message}"))
+    refusal(
+        500,
+        "InternalError",
+        &format!("Internal error occurred: {message}"),
+    )
 }
 
 /// 501 with a sentence: what this server leaves out, it says so.

@@ -48,7 +48,14 @@ impl Path {
             return None;
         }
         let subresource = (rest.len() > 2).then(|| rest[2..].join("/"));
-        Some(Self { group, version, plural, namespace, name: rest.get(1).cloned(), subresource })
+        Some(Self {
+            group,
+            version,
+            plural,
+            namespace,
+            name: rest.get(1).cloned(),
+            subresource,
+        })
     }
 }
 
@@ -70,26 +77,42 @@ pub(super) struct Query(Vec<(String, String)>);
 
 impl Query {
     pub(super) fn parse(query: &str) -> Self {
-        let pairs = query.split('&').filter(|pair| !pair.is_empty()).map(|pair| {
-            let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-            (decode(&key.replace('+', " ")), decode(&value.replace('+', " ")))
-        });
+        let pairs = query
+            .split('&')
+            .filter(|pair| !pair.is_empty())
+            .map(|pair| {
+                let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+                (
+                    decode(&key.replace('+', " ")),
+                    decode(&value.replace('+', " ")),
+                )
+            });
         Self(pairs.collect())
     }
 
     pub(super) fn get(&self, key: &str) -> Option<&str> {
-        self.0.iter().find(|(name, _)| name == key).map(|(_, value)| value.as_str())
+        self.0
+            .iter()
+            .find(|(name, _)| name == key)
+            .map(|(_, value)| value.as_str())
     }
 
     /// True for `true` and `1`, as in Go's `strconv.ParseBool`.
     pub(super) fn flag(&self, key: &str) -> bool {
-        matches!(self.get(key), Some("true" | "1" | "t" | "T" | "TRUE" | "True"))
+        matches!(
+            self.get(key),
+            Some("true" | "1" | "t" | "T" | "TRUE" | "True")
+        )
     }
 
     pub(super) fn number(&self, key: &str) -> Result<Option<u64>, Refusal> {
-        let Some(text) = self.get(key).filter(|text| !text.is_empty()) else { return Ok(None) };
+        let Some(text) = self.get(key).filter(|text| !text.is_empty()) else {
+            return Ok(None);
+        };
         text.parse().map(Some).map_err(|_| {
-            refuse::bad_request(&format!("{key}={text:?} in the query: a whole number is wanted"))
+            refuse::bad_request(&format!(
+                "{key}={text:?} in the query: a whole number is wanted"
+            ))
         })
     }
 }
@@ -100,7 +123,9 @@ fn decode(text: &str) -> String {
     let mut out = Vec::with_capacity(bytes.len());
     let mut at = 0;
     while at < bytes.len() {
-        let escape = (bytes[at] == b'%').then(|| bytes.get(at + 1..at + 3)).flatten();
+        let escape = (bytes[at] == b'%')
+            .then(|| bytes.get(at + 1..at + 3))
+            .flatten();
         let value = escape
             .and_then(|hex| std::str::from_utf8(hex).ok())
             .and_then(|hex| u8::from_str_radix(hex, 16).ok());

@@ -124,7 +124,11 @@ async fn meet_fate(server: &ApiServer, request: &Request, target: &Target) -> Re
 
 fn verb(server: &Arc<ApiServer>, request: &Request, target: &Target) -> Result<Answer, Refusal> {
     let on_collection = target.name.is_empty();
-    match (target.subresource.as_str(), on_collection, request.method.as_str()) {
+    match (
+        target.subresource.as_str(),
+        on_collection,
+        request.method.as_str(),
+    ) {
         ("", true, "GET") if request.query.flag("watch") => watch::watch(server, request, target),
         ("", true, "GET") => list::list(server, request, target),
         ("", true, "POST") => create_verb(server, request, target),
@@ -142,7 +146,9 @@ fn verb(server: &Arc<ApiServer>, request: &Request, target: &Target) -> Result<A
             shown(request, target, StatusCode::OK, &outcome)
         }
         ("", false, "DELETE") => delete::one(server, request, target),
-        ("scale", false, _) if target.kind.scale.is_some() => scale::answer(server, request, target),
+        ("scale", false, _) if target.kind.scale.is_some() => {
+            scale::answer(server, request, target)
+        }
         ("binding", false, "POST") if target.kind.is_pod() => {
             create::bind(&mut server.state(), request, target)
         }
@@ -175,7 +181,10 @@ fn unknown_subresource(kind: &Kind, subresource: &str) -> Refusal {
         "ephemeralcontainers" | "resize" | "token" | "finalize" | "approval" => "is not built",
         _ => return refuse::no_such_path(),
     };
-    refuse::not_done(&format!("the {first} subresource of {} {sentence}", kind.plural))
+    refuse::not_done(&format!(
+        "the {first} subresource of {} {sentence}",
+        kind.plural
+    ))
 }
 
 fn create_verb(

@@ -20,7 +20,9 @@ pub(super) fn answer(
     request: &Request,
     target: &Target,
 ) -> Result<Answer, Refusal> {
-    let Some(scale) = &target.kind.scale else { return Err(refuse::no_such_path()) };
+    let Some(scale) = &target.kind.scale else {
+        return Err(refuse::no_such_path());
+    };
     let mut state = server.state();
     let object = state.find(&target.kind, &target.namespace, &target.name)?;
     let shown = show(scale, &object);
@@ -43,7 +45,10 @@ pub(super) fn answer(
     let mut changed = Value::clone(&object);
     let path: Vec<&str> = scale.spec.iter().map(String::as_str).collect();
     set_path(&mut changed, &path, replicas);
-    let main = Target { subresource: String::new(), ..target.clone() };
+    let main = Target {
+        subresource: String::new(),
+        ..target.clone()
+    };
     let outcome = update::update(&mut state, &Update::of(request, &main)?, changed)?;
     Ok(answer::json(StatusCode::OK, &show(scale, &outcome.object)))
 }
@@ -51,10 +56,21 @@ pub(super) fn answer(
 fn show(scale: &Scale, object: &Value) -> Value {
     let at = |path: &[String]| path.iter().try_fold(object, |value, key| value.get(key));
     let count = |path: &[String]| at(path).and_then(Value::as_i64).unwrap_or(0);
-    let selector = scale.selector.as_deref().and_then(at).map(selector_text).unwrap_or_default();
+    let selector = scale
+        .selector
+        .as_deref()
+        .and_then(at)
+        .map(selector_text)
+        .unwrap_or_default();
     let metadata = &object["metadata"];
     let mut own = Map::new();
-    for key in ["name", "namespace", "uid", "resourceVersion", "creationTimestamp"] {
+    for key in [
+        "name",
+        "namespace",
+        "uid",
+        "resourceVersion",
+        "creationTimestamp",
+    ] {
         if let Some(value) = metadata.get(key) {
             own.insert(key.to_owned(), value.clone());
         }
@@ -78,10 +94,18 @@ pub(super) fn selector_text(selector: &Value) -> String {
         .map(|(key, value)| format!("{key}={}", value.as_str().unwrap_or_default()))
         .collect();
     parts.sort();
-    for one in selector["matchExpressions"].as_array().into_iter().flatten() {
+    for one in selector["matchExpressions"]
+        .as_array()
+        .into_iter()
+        .flatten()
+    {
         let key = text(one, "/key");
-        let values: Vec<&str> =
-            one["values"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+        let values: Vec<&str> = one["values"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(Value::as_str)
+            .collect();
         parts.push(match text(one, "/operator") {
             "In" => format!("{key} in ({})", values.join(",")),
             "NotIn" => format!("{key} notin ({})", values.join(",")),

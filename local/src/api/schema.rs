@@ -96,10 +96,14 @@ impl Schema {
     pub(super) fn compile(written: &Value, at: &str) -> Result<Self, SchemaError> {
         let children = |key: &str| -> Result<Vec<Self>, SchemaError> {
             let listed = written[key].as_array().into_iter().flatten().enumerate();
-            listed.map(|(i, one)| Self::compile(one, &format!("{at}.{key}[{i}]"))).collect()
+            listed
+                .map(|(i, one)| Self::compile(one, &format!("{at}.{key}[{i}]")))
+                .collect()
         };
         let child = |key: &str| -> Result<Option<Box<Self>>, SchemaError> {
-            let Some(one) = written.get(key).filter(|one| one.is_object()) else { return Ok(None) };
+            let Some(one) = written.get(key).filter(|one| one.is_object()) else {
+                return Ok(None);
+            };
             Ok(Some(Box::new(Self::compile(one, &format!("{at}.{key}"))?)))
         };
         let flag = |key: &str| written[key] == Value::Bool(true);
@@ -109,7 +113,10 @@ impl Schema {
             additional: additional_of(written, at)?,
             items: child("items")?,
             required: texts(&written["required"]),
-            default: written.get("default").filter(|value| !value.is_null()).cloned(),
+            default: written
+                .get("default")
+                .filter(|value| !value.is_null())
+                .cloned(),
             nullable: flag("nullable"),
             int_or_string: flag("x-kubernetes-int-or-string"),
             keep_unknown: flag("x-kubernetes-preserve-unknown-fields"),
@@ -125,12 +132,20 @@ impl Schema {
     }
 
     fn property(&self, key: &str) -> Option<&Self> {
-        self.properties.iter().find(|(name, _)| name == key).map(|(_, schema)| schema)
+        self.properties
+            .iter()
+            .find(|(name, _)| name == key)
+            .map(|(_, schema)| schema)
     }
 }
 
 fn texts(list: &Value) -> Vec<String> {
-    list.as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
+    list.as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .map(str::to_owned)
+        .collect()
 }
 
 fn kind_of(written: &Value, at: &str) -> Result<Option<Kind>, SchemaError> {
@@ -146,7 +161,11 @@ fn kind_of(written: &Value, at: &str) -> Result<Option<Kind>, SchemaError> {
             let accepted =
                 "\"array\", \"boolean\", \"integer\", \"number\", \"object\", \"string\"";
             let field = format!("{at}.type");
-            return Err(SchemaError::Wrong(Cause::unsupported(&field, &written["type"], accepted)));
+            return Err(SchemaError::Wrong(Cause::unsupported(
+                &field,
+                &written["type"],
+                accepted,
+            )));
         }
     }))
 }
@@ -155,7 +174,10 @@ fn properties_of(written: &Value, at: &str) -> Result<Vec<(String, Schema)>, Sch
     let properties = written["properties"].as_object().into_iter().flatten();
     properties
         .map(|(name, one)| {
-            Ok((name.clone(), Schema::compile(one, &format!("{at}.properties[{name}]"))?))
+            Ok((
+                name.clone(),
+                Schema::compile(one, &format!("{at}.properties[{name}]"))?,
+            ))
         })
         .collect()
 }
@@ -163,9 +185,10 @@ fn properties_of(written: &Value, at: &str) -> Result<Vec<(String, Schema)>, Sch
 fn additional_of(written: &Value, at: &str) -> Result<Additional, SchemaError> {
     Ok(match &written["additionalProperties"] {
         Value::Bool(true) => Additional::Any,
-        one @ Value::Object(_) => {
-            Additional::Each(Box::new(Schema::compile(one, &format!("{at}.additionalProperties"))?))
-        }
+        one @ Value::Object(_) => Additional::Each(Box::new(Schema::compile(
+            one,
+            &format!("{at}.additionalProperties"),
+        )?)),
         _ => Additional::None,
     })
 }
@@ -181,7 +204,10 @@ fn list_of(written: &Value) -> ListType {
 /// Kubernetes evaluates CEL here. This server knows the one rule that our own kinds use; a rule
 /// that it would have to skip makes it refuse the definition, as skipping it would be a lie.
 fn rule_of(written: &Value, at: &str) -> Result<Option<String>, SchemaError> {
-    let rules = written["x-kubernetes-validations"].as_array().into_iter().flatten();
+    let rules = written["x-kubernetes-validations"]
+        .as_array()
+        .into_iter()
+        .flatten();
     let mut message = None;
     for rule in rules {
         let text = rule["rule"].as_str().unwrap_or_default();
@@ -190,7 +216,9 @@ fn rule_of(written: &Value, at: &str) -> Result<Option<String>, SchemaError> {
                 "{at}.x-kubernetes-validations: the rule {text:?} is not built; \"self == oldSelf\" is"
             )));
         }
-        let said = rule["message"].as_str().unwrap_or("failed rule: self == oldSelf");
+        let said = rule["message"]
+            .as_str()
+            .unwrap_or("failed rule: self == oldSelf");
         message = Some(said.to_owned());
     }
     Ok(message)
@@ -198,13 +226,21 @@ fn rule_of(written: &Value, at: &str) -> Result<Option<String>, SchemaError> {
 
 impl Limits {
     fn compile(written: &Value, at: &str) -> Result<Self, SchemaError> {
-        let size = |key: &str| written[key].as_u64().and_then(|size| usize::try_from(size).ok());
+        let size = |key: &str| {
+            written[key]
+                .as_u64()
+                .and_then(|size| usize::try_from(size).ok())
+        };
         let flag = |key: &str| written[key] == Value::Bool(true);
         let pattern = match written["pattern"].as_str() {
             None | Some("") => None,
             Some(text) => Some(Regex::new(text).map_err(|error| {
                 let field = format!("{at}.pattern");
-                SchemaError::Wrong(Cause::invalid(&field, &written["pattern"], &error.to_string()))
+                SchemaError::Wrong(Cause::invalid(
+                    &field,
+                    &written["pattern"],
+                    &error.to_string(),
+                ))
             })?),
         };
         Ok(Self {

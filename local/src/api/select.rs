@@ -69,7 +69,10 @@ const SOMEWHERE: &[(&str, &[&str])] = &[
 
 impl Selector {
     pub(super) fn parse(labels: &str, fields: &str, place: &str) -> Result<Self, Refusal> {
-        let labels = split_top(labels).into_iter().map(requirement).collect::<Result<_, _>>()?;
+        let labels = split_top(labels)
+            .into_iter()
+            .map(requirement)
+            .collect::<Result<_, _>>()?;
         let fields = fields
             .split(',')
             .filter(|part| !part.trim().is_empty())
@@ -86,8 +89,13 @@ impl Selector {
 
 impl Requirement {
     fn matches(&self, object: &Value) -> bool {
-        let label =
-            |key: &str| object.get("metadata")?.get("labels")?.get(key).and_then(Value::as_str);
+        let label = |key: &str| {
+            object
+                .get("metadata")?
+                .get("labels")?
+                .get(key)
+                .and_then(Value::as_str)
+        };
         match self {
             Self::In(key, values) => label(key).is_some_and(|has| values.iter().any(|v| v == has)),
             Self::NotIn(key, values) => {
@@ -105,7 +113,11 @@ impl FieldTest {
             Some(Value::Bool(flag)) => self.value == flag.to_string(),
             Some(Value::Number(number)) => self.value == number.to_string(),
             Some(Value::Object(source)) => {
-                self.value == source.get("component").and_then(Value::as_str).unwrap_or_default()
+                self.value
+                    == source
+                        .get("component")
+                        .and_then(Value::as_str)
+                        .unwrap_or_default()
             }
             _ => self.value == text(object, &self.pointer),
         };
@@ -128,7 +140,11 @@ fn split_top(text: &str) -> Vec<&str> {
         }
     }
     parts.push(&text[start..]);
-    parts.into_iter().map(str::trim).filter(|part| !part.is_empty()).collect()
+    parts
+        .into_iter()
+        .map(str::trim)
+        .filter(|part| !part.is_empty())
+        .collect()
 }
 
 fn requirement(text: &str) -> Result<Requirement, Refusal> {
@@ -140,12 +156,19 @@ fn requirement(text: &str) -> Result<Requirement, Refusal> {
     let key = |key: &str| -> Result<String, Refusal> {
         let key = key.trim();
         let plain = |c: char| c.is_ascii_alphanumeric() || "-_./".contains(c);
-        if !key.is_empty() && key.chars().all(plain) { Ok(key.to_owned()) } else { Err(wrong()) }
+        if !key.is_empty() && key.chars().all(plain) {
+            Ok(key.to_owned())
+        } else {
+            Err(wrong())
+        }
     };
     let one = |value: &str| vec![value.trim().to_owned()];
     if let Some((before, set)) = text.split_once('(') {
         let inner = set.strip_suffix(')').ok_or_else(wrong)?;
-        let values = inner.split(',').map(|value| value.trim().to_owned()).collect();
+        let values = inner
+            .split(',')
+            .map(|value| value.trim().to_owned())
+            .collect();
         return match before.trim().rsplit_once(char::is_whitespace) {
             Some((name, "in")) => Ok(Requirement::In(key(name)?, values)),
             Some((name, "notin")) => Ok(Requirement::NotIn(key(name)?, values)),
@@ -175,12 +198,23 @@ fn field_test(text: &str, place: &str) -> Result<FieldTest, Refusal> {
     };
     // The newer kind of Event calls its object differently; both are stored as the older one.
     let older = field.replace("regarding.", "involvedObject.");
-    let field = if older == "reportingController" { "reportingComponent" } else { &older };
-    let here = SOMEWHERE.iter().filter(|(name, _)| *name == place).flat_map(|(_, all)| *all);
+    let field = if older == "reportingController" {
+        "reportingComponent"
+    } else {
+        &older
+    };
+    let here = SOMEWHERE
+        .iter()
+        .filter(|(name, _)| *name == place)
+        .flat_map(|(_, all)| *all);
     if !EVERYWHERE.iter().chain(here).any(|known| *known == field) {
         let why = format!("field label not supported: {field}");
         return Err(refuse::bad_request(&why));
     }
     let pointer = format!("/{}", field.replace('.', "/"));
-    Ok(FieldTest { pointer, value: value.to_owned(), equal })
+    Ok(FieldTest {
+        pointer,
+        value: value.to_owned(),
+        equal,
+    })
 }

@@ -102,7 +102,9 @@ pub struct ApiServer {
 
 impl std::fmt::Debug for ApiServer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ApiServer").field("revision", &self.revision()).finish_non_exhaustive()
+        f.debug_struct("ApiServer")
+            .field("revision", &self.revision())
+            .finish_non_exhaustive()
     }
 }
 
@@ -113,7 +115,8 @@ impl ApiServer {
         let kept = config.data_dir.as_deref().map(Journal::open).transpose()?;
         // A restart must not hand out the uids of the run before again.
         let begun = kept.as_ref().map_or(0, |(_, _, revision)| *revision);
-        let random = fastrand::Rng::with_seed(config.seed ^ begun.wrapping_mul(0x9E37_79B9_7F4A_7C15));
+        let random =
+            fastrand::Rng::with_seed(config.seed ^ begun.wrapping_mul(0x9E37_79B9_7F4A_7C15));
         let mut state = State::new(config.history, random);
         if let Some((journal, entries, revision)) = kept {
             state.restore(entries, revision, journal);
@@ -127,7 +130,10 @@ impl ApiServer {
             garbage: Arc::new(Notify::new()),
         });
         server.create_namespaces()?;
-        tokio::spawn(collect::run(Arc::downgrade(&server), server.garbage.clone()));
+        tokio::spawn(collect::run(
+            Arc::downgrade(&server),
+            server.garbage.clone(),
+        ));
         server.garbage.notify_one();
         Ok(server)
     }
@@ -155,7 +161,8 @@ impl ApiServer {
     pub fn install_crds(&self, crds: &[CustomResourceDefinition]) -> Result<(), StartError> {
         for crd in crds {
             let name = crd.metadata.name.clone().unwrap_or_default();
-            self.install(crd).map_err(|source| StartError::Definition { name, source })?;
+            self.install(crd)
+                .map_err(|source| StartError::Definition { name, source })?;
         }
         Ok(())
     }
@@ -212,11 +219,14 @@ impl ApiServer {
 
     fn create_namespaces(&self) -> Result<(), StartError> {
         let mut state = self.state();
-        let Some(kind) = state.kinds.find("", "v1", "namespaces").cloned() else { return Ok(()) };
+        let Some(kind) = state.kinds.find("", "v1", "namespaces").cloned() else {
+            return Ok(());
+        };
         for name in NAMESPACES {
             if state.get(&kind, "", name).is_none() {
                 let object = json!({"metadata": {"name": name}});
-                self.create(&mut state, &kind, object).map_err(StartError::First)?;
+                self.create(&mut state, &kind, object)
+                    .map_err(StartError::First)?;
             }
         }
         Ok(())
@@ -231,8 +241,12 @@ impl ApiServer {
         let object = serde_json::to_value(crd)
             .map_err(|error| super::refuse::bad_request(&error.to_string()))?;
         let mut state = self.state();
-        let kind = state.kinds.find("apiextensions.k8s.io", "v1", "customresourcedefinitions");
-        let Some(kind) = kind.cloned() else { return Ok(()) };
+        let kind = state
+            .kinds
+            .find("apiextensions.k8s.io", "v1", "customresourcedefinitions");
+        let Some(kind) = kind.cloned() else {
+            return Ok(());
+        };
         let name = super::object::name(&object).to_owned();
         let Some(stored) = state.get(&kind, "", &name).cloned() else {
             return self.create(&mut state, &kind, object);

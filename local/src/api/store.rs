@@ -69,7 +69,9 @@ struct Watcher {
 
 impl Interest {
     pub(super) fn wants(&self, object: &Value) -> bool {
-        self.namespace.as_deref().is_none_or(|wanted| wanted == namespace(object))
+        self.namespace
+            .as_deref()
+            .is_none_or(|wanted| wanted == namespace(object))
             && self.selector.matches(object)
     }
 
@@ -115,7 +117,10 @@ impl State {
 
     /// Takes over what a journal kept and keeps everything in it from now on.
     pub(super) fn restore(&mut self, entries: Vec<Entry>, revision: u64, journal: Journal) {
-        for Entry { place, key, object, .. } in entries {
+        for Entry {
+            place, key, object, ..
+        } in entries
+        {
             let objects = self.objects.entry(Arc::from(place)).or_default();
             match object {
                 Some(object) => objects.insert(key, Arc::new(object)),
@@ -140,7 +145,9 @@ impl State {
     }
 
     pub(super) fn get(&self, kind: &Kind, namespace: &str, name: &str) -> Option<&Arc<Value>> {
-        self.objects.get(&kind.place)?.get(&(namespace.to_owned(), name.to_owned()))
+        self.objects
+            .get(&kind.place)?
+            .get(&(namespace.to_owned(), name.to_owned()))
     }
 
     pub(super) fn find(
@@ -149,12 +156,19 @@ impl State {
         namespace: &str,
         name: &str,
     ) -> Result<Arc<Value>, Refusal> {
-        self.get(kind, namespace, name).cloned().ok_or_else(|| refuse::not_found(kind, name))
+        self.get(kind, namespace, name)
+            .cloned()
+            .ok_or_else(|| refuse::not_found(kind, name))
     }
 
     /// The objects of a place, in the order of namespace and name.
     pub(super) fn all(&self, place: &str) -> Vec<Arc<Value>> {
-        self.objects.get(place).into_iter().flat_map(BTreeMap::values).cloned().collect()
+        self.objects
+            .get(place)
+            .into_iter()
+            .flat_map(BTreeMap::values)
+            .cloned()
+            .collect()
     }
 
     /// Stores an object, new or changed, under the next revision.
@@ -166,7 +180,11 @@ impl State {
         self.keep(kind, &key, Some(&object), revision)?;
         let objects = self.objects.entry(kind.place.clone()).or_default();
         let previous = objects.insert(key, object.clone());
-        let action = if previous.is_some() { Action::Modified } else { Action::Added };
+        let action = if previous.is_some() {
+            Action::Modified
+        } else {
+            Action::Added
+        };
         if kind.is_crd() {
             self.learn(&object);
         }
@@ -185,7 +203,10 @@ impl State {
         let key = (namespace(object).to_owned(), name(object).to_owned());
         let revision = self.revision + 1;
         self.keep(kind, &key, None, revision)?;
-        let previous = self.objects.get_mut(&kind.place).and_then(|objects| objects.remove(&key));
+        let previous = self
+            .objects
+            .get_mut(&kind.place)
+            .and_then(|objects| objects.remove(&key));
         let mut gone = object.clone();
         stamp_revision(&mut gone, revision);
         let gone = Arc::new(gone);
@@ -209,11 +230,15 @@ impl State {
         object: Option<&Arc<Value>>,
         revision: u64,
     ) -> Result<(), Refusal> {
-        let Some(journal) = &mut self.journal else { return Ok(()) };
+        let Some(journal) = &mut self.journal else {
+            return Ok(());
+        };
         let mut kept = Ok(());
         if journal.wants_compaction() {
             let objects = self.objects.iter().flat_map(|(place, objects)| {
-                objects.iter().map(move |(key, object)| (place, key, object))
+                objects
+                    .iter()
+                    .map(move |(key, object)| (place, key, object))
             });
             kept = journal.compact(self.revision, objects);
         }
@@ -226,14 +251,18 @@ impl State {
 
     /// A stored definition takes effect: its kinds are served from this moment on.
     fn learn(&mut self, definition: &Value) {
-        let crd = self.kinds.find("apiextensions.k8s.io", "v1", "customresourcedefinitions");
+        let crd = self
+            .kinds
+            .find("apiextensions.k8s.io", "v1", "customresourcedefinitions");
         let Some(crd) = crd.cloned() else { return };
         match crd::kinds_of(&crd, definition) {
             Ok(kinds) if !crd::is_taken(definition, &self.kinds) => {
                 self.kinds.define(name(definition), kinds);
             }
             Ok(_) => {}
-            Err(status) => tracing::error!(name = name(definition), %status, "a stored definition is not served"),
+            Err(status) => {
+                tracing::error!(name = name(definition), %status, "a definition is not served");
+            }
         }
     }
 
@@ -247,7 +276,10 @@ impl State {
         });
         self.history.push_back(change);
         while self.history.len() > self.history_limit {
-            self.oldest = self.history.pop_front().map_or(self.oldest, |gone| gone.revision);
+            self.oldest = self
+                .history
+                .pop_front()
+                .map_or(self.oldest, |gone| gone.revision);
         }
     }
 
@@ -275,5 +307,8 @@ impl State {
 }
 
 fn stamp_revision(object: &mut Value, revision: u64) {
-    metadata_mut(object).insert("resourceVersion".to_owned(), Value::String(revision.to_string()));
+    metadata_mut(object).insert(
+        "resourceVersion".to_owned(),
+        Value::String(revision.to_string()),
+    );
 }

@@ -39,7 +39,10 @@ impl Options {
             Some("Object") => Include::Object,
             _ => Include::Metadata,
         };
-        Self { include, now: request.now }
+        Self {
+            include,
+            now: request.now,
+        }
     }
 }
 
@@ -53,14 +56,20 @@ pub(super) fn of_objects(kind: &Kind, objects: &[Arc<Value>], options: &Options)
     let built_in = built_in(kind);
     let definitions = match custom {
         Some(columns) => custom_definitions(columns),
-        None => built_in.iter().map(|(title, _)| definition_of(title)).collect(),
+        None => built_in
+            .iter()
+            .map(|(title, _)| definition_of(title))
+            .collect(),
     };
     let rows: Vec<Value> = objects
         .iter()
         .map(|object| {
             let cells = match custom {
                 Some(columns) => custom_cells(columns, object, options.now),
-                None => built_in.iter().map(|(_, cell)| cell(object, options.now)).collect(),
+                None => built_in
+                    .iter()
+                    .map(|(_, cell)| cell(object, options.now))
+                    .collect(),
             };
             row(cells, object, options.include)
         })
@@ -91,7 +100,9 @@ fn definition(name: &str, kind: &str, format: &str, priority: i64) -> Value {
 }
 
 fn definition_of(title: &str) -> Value {
-    let (title, priority) = title.strip_prefix('+').map_or((title, 0), |title| (title, 1));
+    let (title, priority) = title
+        .strip_prefix('+')
+        .map_or((title, 0), |title| (title, 1));
     let format = if title == "Name" { "name" } else { "" };
     definition(title, "string", format, priority)
 }
@@ -111,7 +122,11 @@ fn custom_definitions(columns: &[Column]) -> Vec<Value> {
 
 fn custom_cells(columns: &[Column], object: &Value, now: Timestamp) -> Vec<Value> {
     let mut cells = vec![json!(name(object))];
-    cells.extend(columns.iter().map(|column| custom_cell(column, object, now)));
+    cells.extend(
+        columns
+            .iter()
+            .map(|column| custom_cell(column, object, now)),
+    );
     if columns.is_empty() {
         cells.push(age::of(object, now));
     }
@@ -120,7 +135,9 @@ fn custom_cells(columns: &[Column], object: &Value, now: Timestamp) -> Vec<Value
 
 fn custom_cell(column: &Column, object: &Value, now: Timestamp) -> Value {
     let found = column.path.find(object);
-    let Some(first) = found.first() else { return Value::Null };
+    let Some(first) = found.first() else {
+        return Value::Null;
+    };
     match (column.kind.as_str(), first) {
         (_, Value::Null) => Value::Null,
         ("date", time) => age::since(time.as_str().unwrap_or_default(), now),
@@ -169,5 +186,9 @@ fn own_name(object: &Value, _: Timestamp) -> Value {
 
 /// Text, or `<none>` as kubectl says it.
 fn or_none(text: String) -> Value {
-    Value::String(if text.is_empty() { "<none>".to_owned() } else { text })
+    Value::String(if text.is_empty() {
+        "<none>".to_owned()
+    } else {
+        text
+    })
 }

@@ -46,7 +46,15 @@ impl Update {
     pub(super) fn plain(kind: Arc<Kind>, namespace: &str, name: &str, now: Timestamp) -> Self {
         let (namespace, name) = (namespace.to_owned(), name.to_owned());
         let validation = FieldValidation::Ignore;
-        Self { kind, namespace, name, status: false, validation, dry: false, now }
+        Self {
+            kind,
+            namespace,
+            name,
+            status: false,
+            validation,
+            dry: false,
+            now,
+        }
     }
 }
 
@@ -71,17 +79,26 @@ pub(super) fn update(
     };
     let warnings = admit::admit(&mut object, &context)?;
     if object == *old {
-        return Ok(Outcome { object: old, warnings });
+        return Ok(Outcome {
+            object: old,
+            warnings,
+        });
     }
     if kind.generation && has_new_generation(kind, &old, &object) {
         let next = number(&old, "/metadata/generation").unwrap_or(0) + 1;
         metadata_mut(&mut object).insert("generation".to_owned(), Value::from(next));
     }
     if update.dry {
-        return Ok(Outcome { object: Arc::new(object), warnings });
+        return Ok(Outcome {
+            object: Arc::new(object),
+            warnings,
+        });
     }
-    let object =
-        if is_finished(&object) { state.remove(kind, &object)? } else { state.put(kind, object)? };
+    let object = if is_finished(&object) {
+        state.remove(kind, &object)?
+    } else {
+        state.put(kind, object)?
+    };
     Ok(Outcome { object, warnings })
 }
 
@@ -179,7 +196,10 @@ fn has_new_generation(kind: &Kind, old: &Value, new: &Value) -> bool {
     let counts = |key: &String| key != "metadata" && !(kind.status && key == "status");
     let relevant = |object: &Value| -> Map<String, Value> {
         let fields = object.as_object().into_iter().flatten();
-        fields.filter(|(key, _)| counts(key)).map(|(k, v)| (k.clone(), v.clone())).collect()
+        fields
+            .filter(|(key, _)| counts(key))
+            .map(|(k, v)| (k.clone(), v.clone()))
+            .collect()
     };
     relevant(old) != relevant(new)
 }
@@ -188,6 +208,9 @@ fn has_new_generation(kind: &Kind, old: &Value, new: &Value) -> bool {
 pub(super) fn is_finished(object: &Value) -> bool {
     let waits = number(object, "/metadata/deletionGracePeriodSeconds").unwrap_or(0) > 0;
     let is_namespace = object["kind"] == "Namespace" && object["apiVersion"] == "v1";
-    let held = is_namespace && !object["spec"]["finalizers"].as_array().is_none_or(Vec::is_empty);
+    let held = is_namespace
+        && !object["spec"]["finalizers"]
+            .as_array()
+            .is_none_or(Vec::is_empty);
     is_deleting(object) && !waits && !held && finalizers(object).next().is_none()
 }

@@ -24,10 +24,10 @@ use super::store::{Action, Change, Interest};
 use super::table;
 
 /// How often a watcher that allows it hears the present revision.
-const BOOKMARK_EVERY: Duration = Duration::from_secs(60);
+const BOOKMARK_EVERY: Duration = Duration::from_mins(1);
 
 /// A watch that asks for no end gets one, so that no dead client holds a queue for ever.
-const LONGEST: Duration = Duration::from_secs(60 * 60);
+const LONGEST: Duration = Duration::from_hours(1);
 
 /// A running watch.
 struct Watch {
@@ -56,7 +56,10 @@ pub(super) fn watch(
     let form = Form::accepted(&request.accept)?;
     let interest = list::interest(request, target)?;
     let start = Start::of(request)?;
-    let timeout = request.query.number("timeoutSeconds")?.filter(|seconds| *seconds > 0);
+    let timeout = request
+        .query
+        .number("timeoutSeconds")?
+        .filter(|seconds| *seconds > 0);
     let timeout = timeout.map_or(LONGEST, |seconds| Duration::from_secs(seconds).min(LONGEST));
     let mut state = server.state();
     if let Start::After(revision) = start
@@ -65,7 +68,11 @@ pub(super) fn watch(
         let refusal = refuse::expired(revision, state.oldest());
         return Ok(respond(stream::iter([Ok(error_line(&refusal))])));
     }
-    let after = if let Start::After(revision) = start { revision } else { state.revision() };
+    let after = if let Start::After(revision) = start {
+        revision
+    } else {
+        state.revision()
+    };
     let (missed, changes) = state.subscribe(interest.clone(), after);
     let first = if let Start::After(_) = start {
         Vec::new()
@@ -107,7 +114,9 @@ enum Start {
 impl Start {
     fn of(request: &Request) -> Result<Self, Refusal> {
         let query = &request.query;
-        let revision = query.number("resourceVersion")?.filter(|revision| *revision > 0);
+        let revision = query
+            .number("resourceVersion")?
+            .filter(|revision| *revision > 0);
         if query.flag("sendInitialEvents") {
             if query.get("resourceVersionMatch") != Some("NotOlderThan") {
                 return Err(refuse::bad_request(
@@ -126,12 +135,7 @@ impl Start {
 }
 
 impl Watch {
-    fn begin(
-        &mut self,
-        first: &[Arc<Value>],
-        missed: VecDeque<Arc<Change>>,
-        announce_end: bool,
-    ) {
+    fn begin(&mut self, first: &[Arc<Value>], missed: VecDeque<Arc<Change>>, announce_end: bool) {
         for object in first {
             let line = self.line(Action::Added, object);
             self.ready.push_back(line);
@@ -191,13 +195,17 @@ impl Watch {
     }
 
     fn bookmark(&self, annotations: &Value) -> Bytes {
-        let mut metadata = json!({"resourceVersion": self.at.to_string(), "creationTimestamp": null});
+        let mut metadata =
+            json!({"resourceVersion": self.at.to_string(), "creationTimestamp": null});
         if !annotations.is_null() {
             metadata["annotations"] = annotations.clone();
         }
         let (kind, version) = match self.form {
             Form::Plain => (self.kind.kind.clone(), self.kind.api_version()),
-            Form::Metadata => ("PartialObjectMetadata".to_owned(), "meta.k8s.io/v1".to_owned()),
+            Form::Metadata => (
+                "PartialObjectMetadata".to_owned(),
+                "meta.k8s.io/v1".to_owned(),
+            ),
             Form::Table => ("Table".to_owned(), "meta.k8s.io/v1".to_owned()),
         };
         let object = json!({"kind": kind, "apiVersion": version, "metadata": metadata});
@@ -240,8 +248,9 @@ where
     S: Stream<Item = std::io::Result<Bytes>> + Send + 'static,
 {
     let mut response = Response::new(answer::streaming(lines));
-    response
-        .headers_mut()
-        .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response.headers_mut().insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/json"),
+    );
     response
 }

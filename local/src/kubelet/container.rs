@@ -162,10 +162,11 @@ impl Life<'_> {
 
     async fn probes(&self, exec: Exec, news: mpsc::Sender<News>) {
         if self.shared.runtime.probes() && matches!(self.which, Which::Main(_)) {
-            Probes { container: &self.container, pod_ip: self.pod_ip, exec, news }.watch().await;
+            return Probes { container: &self.container, pod_ip: self.pod_ip, exec, news }.watch().await;
         }
-        // Both fit into the queue.
-        let _ = news_of_no_probes(&news).await;
+        // Both fit into the queue, and the loop that reads it is polling this.
+        let _ = news.send(News::Started).await;
+        let _ = news.send(News::Ready(true)).await;
         std::future::pending().await
     }
 
@@ -333,11 +334,6 @@ enum Heard {
     Runtime(Happening),
     Probes(News),
     Ending,
-}
-
-async fn news_of_no_probes(news: &mpsc::Sender<News>) -> Result<(), mpsc::error::SendError<News>> {
-    news.send(News::Started).await?;
-    news.send(News::Ready(true)).await
 }
 
 async fn exited(process: &mut dyn Process) -> Exit {

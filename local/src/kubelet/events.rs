@@ -120,6 +120,6 @@ impl Writer {
         let mut known = api.get(&event.name_any()).await?;
         known.count = Some(known.count.unwrap_or(1).saturating_add(1));
         known.last_timestamp = event.last_timestamp;
-        api.replace(&event.name_any(), &params, &known).await.map(drop)
+        api.replace(&known.name_any(), &params, &known).await.map(drop)
     }
 }

@@ -62,7 +62,9 @@ impl Worker {
 
     /// Runs the containers and then waits for the end of the pod.
     async fn live(&self, address: &watch::Sender<Option<Ipv4Addr>>) -> Option<Lease> {
-        let lease = if is_finished(&self.shared.pod) { None } else { self.admit().await };
+        // A pod that is being deleted when it is first seen is not begun any more.
+        let nothing_to_run = is_finished(&self.shared.pod) || self.shared.ending.borrow().is_some();
+        let lease = if nothing_to_run { None } else { self.admit().await };
         if let Some(lease) = &lease {
             address.send_replace(Some(lease.address()));
             self.containers(lease.address()).await;

@@ -28,7 +28,12 @@ pub(crate) fn on_a_cluster() -> bool {
 
 pub(crate) fn config() -> Config {
     let origin: Timestamp = "2026-01-02T03:04:05Z".parse().unwrap();
-    Config { clock: Clock::starting_at(origin), data_dir: None, seed: 7, history: HISTORY }
+    Config {
+        clock: Clock::starting_at(origin),
+        data_dir: None,
+        seed: 7,
+        history: HISTORY,
+    }
 }
 
 pub(crate) fn server() -> Arc<ApiServer> {
@@ -45,8 +50,14 @@ pub(crate) async fn place() -> Place {
     let namespace = json!({"metadata": {"generateName": "contract-"}});
     let namespace: Namespace = serde_json::from_value(namespace).unwrap();
     let namespaces: Api<Namespace> = Api::all(client.clone());
-    let made = namespaces.create(&PostParams::default(), &namespace).await.unwrap();
-    Place { client, namespace: made.metadata.name.unwrap() }
+    let made = namespaces
+        .create(&PostParams::default(), &namespace)
+        .await
+        .unwrap();
+    Place {
+        client,
+        namespace: made.metadata.name.unwrap(),
+    }
 }
 
 impl Place {
@@ -64,9 +75,18 @@ impl Place {
         let group = format!("{}.example.com", self.namespace);
         let definition = definition(&group, schema);
         let definitions: Api<CustomResourceDefinition> = Api::all(self.client.clone());
-        definitions.create(&PostParams::default(), &definition).await.unwrap();
+        definitions
+            .create(&PostParams::default(), &definition)
+            .await
+            .unwrap();
         let widgets = self.widgets();
-        eventually(async || widgets.list(&kube::api::ListParams::default()).await.is_ok()).await;
+        eventually(async || {
+            widgets
+                .list(&kube::api::ListParams::default())
+                .await
+                .is_ok()
+        })
+        .await;
         widgets
     }
 
@@ -118,7 +138,9 @@ pub(crate) async fn eventually(mut holds: impl AsyncFnMut() -> bool) {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    tokio::time::timeout(deadline, wait).await.expect("it did not come to hold in time");
+    tokio::time::timeout(deadline, wait)
+        .await
+        .expect("it did not come to hold in time");
 }
 
 /// The refusal in an error, which must be one.

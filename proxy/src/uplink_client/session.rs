@@ -119,10 +119,12 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Nobody needs to wait for this proxy any more.
+    /// Nobody needs to wait for this proxy any more; said once.
     pub(super) fn goodbye(&mut self) {
-        self.said_goodbye = true;
-        self.uplink.send(Kind::Goodbye(proto::Goodbye {}));
+        if !self.said_goodbye {
+            self.said_goodbye = true;
+            self.uplink.send(Kind::Goodbye(proto::Goodbye {}));
+        }
     }
 
     pub(super) fn said_goodbye(&self) -> bool {

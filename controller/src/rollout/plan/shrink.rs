@@ -76,28 +76,29 @@ pub(super) fn others(scene: &Scene<'_>, draft: &mut Draft) {
     }
 }
 
-/// Whether a revision may go to zero now; sets its deadline otherwise.
+/// Whether a revision may go to zero now; sets its deadline otherwise. `delayed` counts those that
+/// the delay keeps up; without it there is no delay, because the update was given up for another.
 fn goes(scene: &Scene<'_>, set: &ReplicaSetView, delayed: Option<&mut usize>, draft: &mut Draft) -> bool {
-    if let Some(delayed) = delayed {
-        let limit = scene.strategy.scale_down_delay_revision_limit;
-        if limit.is_some_and(|limit| *delayed >= limit) {
-            return is_drained(scene, set) || set.deadline().is_some_and(|deadline| is_over(scene, deadline));
+    let limit = scene.strategy.scale_down_delay_revision_limit;
+    let at_once = match delayed {
+        None => true,
+        Some(delayed) if limit.is_some_and(|limit| *delayed >= limit) => true,
+        Some(delayed) => {
+            *delayed += 1;
+            false
         }
-        *delayed += 1;
-        if !set.has_deadline() {
-            let deadline = Scene::after(scene.now, i64::from(scene.strategy.scale_down_delay_seconds));
-            draft.wake(deadline);
-            annotate(set, Some(deadline), draft);
-            return false;
-        }
-        return may_go(scene, set, draft);
-    }
-    // An update that was given up for another one has no delay, but its requests may be in flight.
-    if is_drained(scene, set) {
+    };
+    if at_once && is_drained(scene, set) {
         return true;
     }
-    draft.wake(Scene::after(scene.now, DRAIN_LOOK_SECONDS));
-    annotate(set, Some(scene.now), draft);
+    if set.has_deadline() {
+        return may_go(scene, set, draft);
+    }
+    // Without a delay the deadline is now, from which on draining is timed.
+    let delay = if at_once { 0 } else { i64::from(scene.strategy.scale_down_delay_seconds) };
+    let deadline = Scene::after(scene.now, delay);
+    draft.wake(deadline.max(Scene::after(scene.now, DRAIN_LOOK_SECONDS)));
+    annotate(set, Some(deadline), draft);
     false
 }
 

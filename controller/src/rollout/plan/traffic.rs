@@ -152,7 +152,7 @@ fn header_routes(scene: &Scene<'_>) -> Vec<HeaderRoute> {
         })
     };
     let routes = scene.strategy.managed_routes.iter().filter_map(|route| Some((route, latest(route)?)));
-    routes.flat_map(|(route, matches)| matches.iter().enumerate().map(|(index, condition)| HeaderRoute {
+    routes.flat_map(|(route, matches)| matches.iter().enumerate().map(move |(index, condition)| HeaderRoute {
         // Any of the matches leads to the canary, so each is a route of its own.
         name: if index == 0 { route.clone() } else { format!("{route}-{}", index + 1) },
         headers: vec![condition.clone()],

@@ -38,13 +38,15 @@ fn wanted(scene: &Scene<'_>, abort: &Abort) -> i32 {
         return scene.current_weight();
     }
     let index = if scene.in_rollback_window() { steps.len() } else { scene.index() };
-    if !replicas::at_desired(scene, abort) {
-        return last_set(&steps[..index]).unwrap_or(0);
+    let target = match steps.get(..=index) {
+        Some(so_far) => last_set(so_far).unwrap_or(0),
+        None => scene.strategy.max_weight,
+    };
+    if replicas::at_desired(scene, abort) {
+        return target;
     }
-    if index < steps.len() {
-        return last_set(&steps[..=index]).unwrap_or(0);
-    }
-    scene.strategy.max_weight
+    // Until the pods are there, what the steps before this one set; but less at once.
+    target.min(last_set(&steps[..index]).unwrap_or(0))
 }
 
 /// The last weight that the steps set.

@@ -39,12 +39,18 @@ fn fill_pod_spec(spec: &mut Map<String, Value>) {
     }
     for list in ["initContainers", "containers"] {
         let containers = spec.get_mut(list).and_then(Value::as_array_mut);
-        containers.into_iter().flatten().for_each(|one| fill_container(map_mut(one)));
+        containers
+            .into_iter()
+            .flatten()
+            .for_each(|one| fill_container(map_mut(one)));
     }
 }
 
 fn fill_container(container: &mut Map<String, Value>) {
-    let image = container.get("image").and_then(Value::as_str).unwrap_or_default();
+    let image = container
+        .get("image")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
     let last = image.rsplit('/').next().unwrap_or_default();
     let is_latest = last.ends_with(":latest") || !last.contains([':', '@']);
     let policy = if is_latest { "Always" } else { "IfNotPresent" };
@@ -75,9 +81,12 @@ fn fill_container(container: &mut Map<String, Value>) {
 }
 
 fn fill_probe(probe: &mut Map<String, Value>) {
-    for (key, value) in
-        [("timeoutSeconds", 1), ("periodSeconds", 10), ("successThreshold", 1), ("failureThreshold", 3)]
-    {
+    for (key, value) in [
+        ("timeoutSeconds", 1),
+        ("periodSeconds", 10),
+        ("successThreshold", 1),
+        ("failureThreshold", 3),
+    ] {
         default_at(probe, key, json!(value));
     }
     if let Some(Value::Object(get)) = probe.get_mut("httpGet") {
@@ -118,8 +127,16 @@ fn fill_service(service: &mut Value, old: Option<&Value>) {
 
 fn fill_namespace(namespace: &mut Value) {
     let name = text(namespace, "/metadata/name").to_owned();
-    set_path(namespace, &["metadata", "labels", "kubernetes.io/metadata.name"], json!(name));
-    default_at(child_mut(namespace, "spec"), "finalizers", json!(["kubernetes"]));
+    set_path(
+        namespace,
+        &["metadata", "labels", "kubernetes.io/metadata.name"],
+        json!(name),
+    );
+    default_at(
+        child_mut(namespace, "spec"),
+        "finalizers",
+        json!(["kubernetes"]),
+    );
     default_at(child_mut(namespace, "status"), "phase", json!("Active"));
 }
 
@@ -145,7 +162,11 @@ fn fill_workload(kind: &Kind, object: &mut Value) {
         default_at(spec, "revisionHistoryLimit", json!(10));
         default_at(spec, "progressDeadlineSeconds", json!(600));
         let rolling = json!({"maxSurge": "25%", "maxUnavailable": "25%"});
-        default_at(spec, "strategy", json!({"type": "RollingUpdate", "rollingUpdate": rolling}));
+        default_at(
+            spec,
+            "strategy",
+            json!({"type": "RollingUpdate", "rollingUpdate": rolling}),
+        );
     }
     fill_template(&mut object["spec"], "template");
     if kind.kind == "ReplicaSet" {
@@ -156,8 +177,10 @@ fn fill_workload(kind: &Kind, object: &mut Value) {
 
 /// A Job without a selector gets one by its own uid, and its pods carry it.
 fn fill_job(job: &mut Value) {
-    let (uid, name) =
-        (text(job, "/metadata/uid").to_owned(), text(job, "/metadata/name").to_owned());
+    let (uid, name) = (
+        text(job, "/metadata/uid").to_owned(),
+        text(job, "/metadata/name").to_owned(),
+    );
     let spec = child_mut(job, "spec");
     for (key, value) in [
         ("backoffLimit", json!(6)),
@@ -180,7 +203,11 @@ fn fill_job(job: &mut Value) {
             ("controller-uid", &uid),
             ("job-name", &name),
         ] {
-            set_path(job, &["spec", "template", "metadata", "labels", key], json!(value));
+            set_path(
+                job,
+                &["spec", "template", "metadata", "labels", key],
+                json!(value),
+            );
         }
     }
     fill_template(&mut job["spec"], "template");

@@ -33,13 +33,19 @@ fn pod(pod: &Value, old: Option<&Value>) -> Vec<Cause> {
 
 fn mutable_pod_fields_removed(spec: &Value) -> Value {
     let mut spec = spec.clone();
-    for key in ["activeDeadlineSeconds", "tolerations", "terminationGracePeriodSeconds"] {
+    for key in [
+        "activeDeadlineSeconds",
+        "tolerations",
+        "terminationGracePeriodSeconds",
+    ] {
         spec.as_object_mut().map(|fields| fields.shift_remove(key));
     }
     for key in ["containers", "initContainers"] {
         let containers = spec.get_mut(key).and_then(Value::as_array_mut);
         for container in containers.into_iter().flatten() {
-            container.as_object_mut().map(|fields| fields.shift_remove("image"));
+            container
+                .as_object_mut()
+                .map(|fields| fields.shift_remove("image"));
         }
     }
     spec
@@ -69,10 +75,16 @@ fn pod_spec(spec: &Value, at: &str, restart_policies: &[&str]) -> Vec<Cause> {
     }
     let policy = text(spec, "/restartPolicy");
     if !restart_policies.contains(&policy) {
-        let accepted: Vec<String> =
-            restart_policies.iter().map(|one| format!("\"{one}\"")).collect();
+        let accepted: Vec<String> = restart_policies
+            .iter()
+            .map(|one| format!("\"{one}\""))
+            .collect();
         let field = format!("{at}.restartPolicy");
-        causes.push(Cause::unsupported(&field, &spec["restartPolicy"], &accepted.join(", ")));
+        causes.push(Cause::unsupported(
+            &field,
+            &spec["restartPolicy"],
+            &accepted.join(", "),
+        ));
     }
     causes
 }
@@ -96,14 +108,22 @@ fn service(service: &Value, old: Option<&Value>) -> Vec<Cause> {
         if ports.len() > 1 && name.is_empty() {
             causes.push(Cause::required(&format!("{at}.name"), ""));
         }
-        if ports[..index].iter().any(|other| text(other, "/name") == name) && !name.is_empty() {
+        if ports[..index]
+            .iter()
+            .any(|other| text(other, "/name") == name)
+            && !name.is_empty()
+        {
             causes.push(Cause::duplicate(&format!("{at}.name"), &port["name"]));
         }
     }
     let accepted = ["ClusterIP", "NodePort", "LoadBalancer", "ExternalName"];
     if !accepted.contains(&kind) {
         let listed = "\"ClusterIP\", \"ExternalName\", \"LoadBalancer\", \"NodePort\"";
-        causes.push(Cause::unsupported("spec.type", &service["spec"]["type"], listed));
+        causes.push(Cause::unsupported(
+            "spec.type",
+            &service["spec"]["type"],
+            listed,
+        ));
     }
     causes.extend(immutable(service, old, "/spec/clusterIP"));
     causes
@@ -115,27 +135,49 @@ fn kept_as_it_was(object: &Value, old: Option<&Value>) -> Vec<Cause> {
     };
     let changed = |key: &str| object.get(key) != old.get(key);
     let why = "field is immutable when `immutable` is set";
-    let fields = ["data", "binaryData", "immutable"].into_iter().filter(|key| changed(key));
+    let fields = ["data", "binaryData", "immutable"]
+        .into_iter()
+        .filter(|key| changed(key));
     fields.map(|key| Cause::forbidden(key, why)).collect()
 }
 
 fn workload(object: &Value, old: Option<&Value>) -> Vec<Cause> {
-    let mut causes = pod_spec(&object["spec"]["template"]["spec"], "spec.template.spec", &["Always"]);
-    let selector = object.pointer("/spec/selector/matchLabels").and_then(Value::as_object);
+    let mut causes = pod_spec(
+        &object["spec"]["template"]["spec"],
+        "spec.template.spec",
+        &["Always"],
+    );
+    let selector = object
+        .pointer("/spec/selector/matchLabels")
+        .and_then(Value::as_object);
     let expressions = list(object, "/spec/selector/matchExpressions");
     if selector.is_none_or(serde_json::Map::is_empty) && expressions.is_empty() {
         let why = "empty selector is invalid for deployment and replica set";
-        causes.push(Cause::invalid("spec.selector", &object["spec"]["selector"], why));
+        causes.push(Cause::invalid(
+            "spec.selector",
+            &object["spec"]["selector"],
+            why,
+        ));
     }
     let labels = &object["spec"]["template"]["metadata"]["labels"];
-    let matching = selector.into_iter().flatten().all(|(key, value)| labels.get(key) == Some(value));
+    let matching = selector
+        .into_iter()
+        .flatten()
+        .all(|(key, value)| labels.get(key) == Some(value));
     if !matching {
         let why = "`selector` does not match template `labels`";
         causes.push(Cause::invalid("spec.template.metadata.labels", labels, why));
     }
-    if object["spec"]["replicas"].as_i64().is_some_and(|replicas| replicas < 0) {
+    if object["spec"]["replicas"]
+        .as_i64()
+        .is_some_and(|replicas| replicas < 0)
+    {
         let why = "must be greater than or equal to 0";
-        causes.push(Cause::invalid("spec.replicas", &object["spec"]["replicas"], why));
+        causes.push(Cause::invalid(
+            "spec.replicas",
+            &object["spec"]["replicas"],
+            why,
+        ));
     }
     causes.extend(immutable(object, old, "/spec/selector"));
     causes
@@ -156,7 +198,11 @@ fn slice(slice: &Value) -> Vec<Cause> {
         return Vec::new();
     }
     let accepted = "\"FQDN\", \"IPv4\", \"IPv6\"";
-    vec![Cause::unsupported("addressType", &slice["addressType"], accepted)]
+    vec![Cause::unsupported(
+        "addressType",
+        &slice["addressType"],
+        accepted,
+    )]
 }
 
 fn immutable(object: &Value, old: Option<&Value>, pointer: &str) -> Option<Cause> {

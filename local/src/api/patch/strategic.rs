@@ -24,8 +24,17 @@ enum ListRule {
 fn rule(kind: &Kind, parent: &str, field: &str) -> ListRule {
     use ListRule::{ByKey, Replace, Set};
     match (parent, field) {
-        (_, "containers" | "initContainers" | "ephemeralContainers" | "volumes" | "env")
-        | (_, "imagePullSecrets" | "resourceClaims" | "secrets") => ByKey("name"),
+        (
+            _,
+            "containers"
+            | "initContainers"
+            | "ephemeralContainers"
+            | "volumes"
+            | "env"
+            | "imagePullSecrets"
+            | "resourceClaims"
+            | "secrets",
+        ) => ByKey("name"),
         ("containers" | "initContainers" | "ephemeralContainers", "ports") => {
             ByKey("containerPort")
         }
@@ -37,15 +46,16 @@ fn rule(kind: &Kind, parent: &str, field: &str) -> ListRule {
         ("metadata", "ownerReferences") => ByKey("uid"),
         (_, "hostAliases" | "podIPs" | "hostIPs") => ByKey("ip"),
         (_, "topologySpreadConstraints") => ByKey("topologyKey"),
-        ("metadata", "finalizers") => Set,
-        ("spec", "podCIDRs") => Set,
+        ("metadata", "finalizers") | ("spec", "podCIDRs") => Set,
         _ => Replace,
     }
 }
 
 /// The object with the patch merged into it.
 pub(super) fn merge(kind: &Kind, object: Value, patch: &Value) -> Result<Value, Refusal> {
-    let Value::Object(mut fields) = object else { return Ok(object) };
+    let Value::Object(mut fields) = object else {
+        return Ok(object);
+    };
     if let Value::Object(patch) = patch {
         Merge { kind }.fields(&mut fields, patch, "")?;
     }
@@ -68,7 +78,10 @@ impl Merge<'_> {
         patch: &Map<String, Value>,
         parent: &str,
     ) -> Result<(), Refusal> {
-        match patch.get(DIRECTIVE).map(|directive| directive.as_str().unwrap_or_default()) {
+        match patch
+            .get(DIRECTIVE)
+            .map(|directive| directive.as_str().unwrap_or_default())
+        {
             None | Some("merge") => {}
             Some("replace") => {
                 *object = without_directives(patch);
@@ -165,7 +178,9 @@ impl Merge<'_> {
         list: &str,
     ) -> Result<(), Refusal> {
         let Some(fields) = patch.as_object() else {
-            return Err(refuse::bad_request(&format!("the entries of {list} must be objects")));
+            return Err(refuse::bad_request(&format!(
+                "the entries of {list} must be objects"
+            )));
         };
         let Some(id) = fields.get(by) else {
             return Err(refuse::bad_request(&format!(
@@ -189,24 +204,23 @@ impl Merge<'_> {
 
     /// Entries that the order names come in that order; others keep their place after the one that
     /// they followed.
-    fn reorder(
-        &self,
-        object: &mut Map<String, Value>,
-        field: &str,
-        order: &Value,
-        parent: &str,
-    ) {
+    fn reorder(&self, object: &mut Map<String, Value>, field: &str, order: &Value, parent: &str) {
         let rule = rule(self.kind, parent, field);
         let id = |item: &Value| match rule {
             ListRule::ByKey(by) => item.get(by).cloned().unwrap_or(Value::Null),
             _ => item.clone(),
         };
         let order: Vec<Value> = order.as_array().into_iter().flatten().map(id).collect();
-        let Some(Value::Array(items)) = object.get_mut(field) else { return };
+        let Some(Value::Array(items)) = object.get_mut(field) else {
+            return;
+        };
         let mut last = 0;
         let mut ranked: Vec<(usize, Value)> = Vec::with_capacity(items.len());
         for item in items.drain(..) {
-            last = order.iter().position(|one| *one == id(&item)).unwrap_or(last);
+            last = order
+                .iter()
+                .position(|one| *one == id(&item))
+                .unwrap_or(last);
             ranked.push((last, item));
         }
         ranked.sort_by_key(|(rank, _)| *rank);
@@ -222,8 +236,11 @@ fn delete_values(object: &mut Map<String, Value>, field: &str, gone: &Value) {
 }
 
 fn without_directives(fields: &Map<String, Value>) -> Map<String, Value> {
-    let kept = fields.iter().filter(|(key, value)| !key.starts_with('$') && !value.is_null());
-    kept.map(|(key, value)| (key.clone(), clean(value))).collect()
+    let kept = fields
+        .iter()
+        .filter(|(key, value)| !key.starts_with('$') && !value.is_null());
+    kept.map(|(key, value)| (key.clone(), clean(value)))
+        .collect()
 }
 
 /// What is new in a patch, without its directives and nulls.

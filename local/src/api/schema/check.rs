@@ -72,7 +72,11 @@ impl Schema {
         at: &str,
         causes: &mut Vec<Cause>,
     ) {
-        for key in self.required.iter().filter(|key| !fields.contains_key(*key)) {
+        for key in self
+            .required
+            .iter()
+            .filter(|key| !fields.contains_key(*key))
+        {
             causes.push(Cause::required(&below(at, key), ""));
         }
         for (key, value) in fields {
@@ -96,7 +100,9 @@ impl Schema {
             }
         }
         for (index, item) in items.iter().enumerate() {
-            let twice = items[..index].iter().any(|earlier| self.list.same(earlier, item));
+            let twice = items[..index]
+                .iter()
+                .any(|earlier| self.list.same(earlier, item));
             if twice {
                 causes.push(Cause::duplicate(&format!("{at}[{index}]"), item));
             }
@@ -161,14 +167,25 @@ impl Limits {
         let below = |limit: f64| number < limit || (self.exclusive_minimum && number <= limit);
         let above = |limit: f64| number > limit || (self.exclusive_maximum && number >= limit);
         if let Some(limit) = self.minimum.filter(|limit| below(*limit)) {
-            let relation = if self.exclusive_minimum { "" } else { " or equal to" };
+            let relation = if self.exclusive_minimum {
+                ""
+            } else {
+                " or equal to"
+            };
             return Some(format!("should be greater than{relation} {limit}"));
         }
         if let Some(limit) = self.maximum.filter(|limit| above(*limit)) {
-            let relation = if self.exclusive_maximum { "" } else { " or equal to" };
+            let relation = if self.exclusive_maximum {
+                ""
+            } else {
+                " or equal to"
+            };
             return Some(format!("should be less than{relation} {limit}"));
         }
-        if let Some(step) = self.multiple_of.filter(|step| (number / step).fract() != 0.0) {
+        if let Some(step) = self
+            .multiple_of
+            .filter(|step| (number / step).fract() != 0.0)
+        {
             return Some(format!("should be a multiple of {step}"));
         }
         let is_int32 = self.format.as_deref() == Some("int32");
@@ -184,7 +201,11 @@ impl Limits {
         if let Some(limit) = self.max_length.filter(|limit| length > *limit) {
             return Some(format!("should be at most {limit} chars long"));
         }
-        if let Some(pattern) = self.pattern.as_ref().filter(|pattern| !pattern.is_match(text)) {
+        if let Some(pattern) = self
+            .pattern
+            .as_ref()
+            .filter(|pattern| !pattern.is_match(text))
+        {
             return Some(format!("should match '{pattern}'"));
         }
         let is_time = self.format.as_deref() == Some("date-time");
@@ -214,7 +235,11 @@ impl Limits {
 }
 
 fn below(at: &str, key: &str) -> String {
-    if at.is_empty() { key.to_owned() } else { format!("{at}.{key}") }
+    if at.is_empty() {
+        key.to_owned()
+    } else {
+        format!("{at}.{key}")
+    }
 }
 
 fn is_whole(value: &Value) -> bool {

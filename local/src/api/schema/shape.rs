@@ -39,7 +39,11 @@ impl Schema {
             if envelope && ENVELOPE.contains(&key.as_str()) {
                 return true;
             }
-            let below = if at.is_empty() { key.clone() } else { format!("{at}.{key}") };
+            let below = if at.is_empty() {
+                key.clone()
+            } else {
+                format!("{at}.{key}")
+            };
             let schema = self.property(key).or(match &self.additional {
                 Additional::Each(schema) => Some(schema),
                 _ => None,
@@ -64,24 +68,26 @@ impl Schema {
                     schema.fill_field(fields, key);
                 }
                 if let Additional::Each(schema) = &self.additional {
-                    let known = |key: &String| self.property(key).is_some();
-                    fields
-                        .iter_mut()
-                        .filter(|(key, _)| !known(key))
-                        .for_each(|(_, value)| schema.fill(value));
+                    let known = |key: &str| self.property(key).is_some();
+                    for (_, value) in fields.iter_mut().filter(|(key, _)| !known(key)) {
+                        schema.fill(value);
+                    }
                 }
             }
             Value::Array(items) => {
                 let Some(schema) = &self.items else { return };
-                items.iter_mut().for_each(|item| schema.fill(item));
+                for item in items {
+                    schema.fill(item);
+                }
             }
             _ => {}
         }
     }
 
     fn fill_field(&self, fields: &mut Map<String, Value>, key: &str) {
-        let missing =
-            fields.get(key).is_none_or(|present| present.is_null() && !self.nullable);
+        let missing = fields
+            .get(key)
+            .is_none_or(|present| present.is_null() && !self.nullable);
         if let (true, Some(default)) = (missing, &self.default) {
             fields.insert(key.to_owned(), default.clone());
         }

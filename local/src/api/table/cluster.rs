@@ -10,11 +10,17 @@ use crate::api::scale::selector_text;
 pub(super) const SERVICE: &[BuiltIn] = &[
     ("Name", own_name),
     ("Type", |one, _| json!(text(one, "/spec/type"))),
-    ("Cluster-IP", |one, _| or_none(text(one, "/spec/clusterIP").to_owned())),
+    ("Cluster-IP", |one, _| {
+        or_none(text(one, "/spec/clusterIP").to_owned())
+    }),
     ("External-IP", |one, _| or_none(external_address(one))),
     ("Port(s)", |one, _| or_none(service_ports(one))),
     ("Age", age::of),
-    ("+Selector", |one, _| or_none(selector_text(&json!({"matchLabels": one["spec"]["selector"]})))),
+    ("+Selector", |one, _| {
+        or_none(selector_text(
+            &json!({"matchLabels": one["spec"]["selector"]}),
+        ))
+    }),
 ];
 
 pub(super) const NAMESPACE: &[BuiltIn] = &[
@@ -28,11 +34,21 @@ pub(super) const NODE: &[BuiltIn] = &[
     ("Status", |node, _| json!(node_status(node))),
     ("Roles", |node, _| or_none(node_roles(node))),
     ("Age", age::of),
-    ("Version", |node, _| json!(text(node, "/status/nodeInfo/kubeletVersion"))),
-    ("+Internal-IP", |node, _| or_none(node_address(node, "InternalIP"))),
-    ("+External-IP", |node, _| or_none(node_address(node, "ExternalIP"))),
-    ("+OS-Image", |node, _| or_unknown(text(node, "/status/nodeInfo/osImage"))),
-    ("+Kernel-Version", |node, _| or_unknown(text(node, "/status/nodeInfo/kernelVersion"))),
+    ("Version", |node, _| {
+        json!(text(node, "/status/nodeInfo/kubeletVersion"))
+    }),
+    ("+Internal-IP", |node, _| {
+        or_none(node_address(node, "InternalIP"))
+    }),
+    ("+External-IP", |node, _| {
+        or_none(node_address(node, "ExternalIP"))
+    }),
+    ("+OS-Image", |node, _| {
+        or_unknown(text(node, "/status/nodeInfo/osImage"))
+    }),
+    ("+Kernel-Version", |node, _| {
+        or_unknown(text(node, "/status/nodeInfo/kernelVersion"))
+    }),
     ("+Container-Runtime", |node, _| {
         or_unknown(text(node, "/status/nodeInfo/containerRuntimeVersion"))
     }),
@@ -43,17 +59,23 @@ pub(super) const EVENT: &[BuiltIn] = &[
     ("Type", |event, _| json!(text(event, "/type"))),
     ("Reason", |event, _| json!(text(event, "/reason"))),
     ("Object", |event, _| json!(event_object(event))),
-    ("+Subobject", |event, _| json!(text(event, "/involvedObject/fieldPath"))),
+    ("+Subobject", |event, _| {
+        json!(text(event, "/involvedObject/fieldPath"))
+    }),
     ("+Source", |event, _| json!(event_source(event))),
     ("Message", |event, _| json!(text(event, "/message").trim())),
     ("+First Seen", first_seen),
-    ("+Count", |event, _| json!(number(event, "/count").unwrap_or(1).to_string())),
+    ("+Count", |event, _| {
+        json!(number(event, "/count").unwrap_or(1).to_string())
+    }),
     ("+Name", own_name),
 ];
 
 pub(super) const CONFIG_MAP: &[BuiltIn] = &[
     ("Name", own_name),
-    ("Data", |one, _| json!((size(&one["data"]) + size(&one["binaryData"])).to_string())),
+    ("Data", |one, _| {
+        json!((size(&one["data"]) + size(&one["binaryData"])).to_string())
+    }),
     ("Age", age::of),
 ];
 
@@ -66,12 +88,17 @@ pub(super) const SECRET: &[BuiltIn] = &[
 
 pub(super) const SERVICE_ACCOUNT: &[BuiltIn] = &[
     ("Name", own_name),
-    ("Secrets", |one, _| json!(list(one, "/secrets").len().to_string())),
+    ("Secrets", |one, _| {
+        json!(list(one, "/secrets").len().to_string())
+    }),
     ("Age", age::of),
 ];
 
-pub(super) const ENDPOINTS: &[BuiltIn] =
-    &[("Name", own_name), ("Endpoints", |one, _| or_none(addresses(one))), ("Age", age::of)];
+pub(super) const ENDPOINTS: &[BuiltIn] = &[
+    ("Name", own_name),
+    ("Endpoints", |one, _| or_none(addresses(one))),
+    ("Age", age::of),
+];
 
 pub(super) const ENDPOINT_SLICE: &[BuiltIn] = &[
     ("Name", own_name),
@@ -96,7 +123,9 @@ pub(super) const LEASE: &[BuiltIn] = &[
 
 pub(super) const CRD: &[BuiltIn] = &[
     ("Name", own_name),
-    ("Created At", |one, _| json!(text(one, "/metadata/creationTimestamp"))),
+    ("Created At", |one, _| {
+        json!(text(one, "/metadata/creationTimestamp"))
+    }),
 ];
 
 /// Entries of a list that are shown before the rest is only counted.
@@ -105,11 +134,19 @@ const SHOWN: usize = 3;
 fn some(texts: &[String]) -> String {
     let more = texts.len().saturating_sub(SHOWN);
     let shown = texts[..texts.len() - more].join(",");
-    if more == 0 { shown } else { format!("{shown} + {more} more...") }
+    if more == 0 {
+        shown
+    } else {
+        format!("{shown} + {more} more...")
+    }
 }
 
 fn or_unset(texts: Vec<String>) -> Value {
-    json!(if texts.is_empty() { "<unset>".to_owned() } else { some(&texts) })
+    json!(if texts.is_empty() {
+        "<unset>".to_owned()
+    } else {
+        some(&texts)
+    })
 }
 
 fn or_unknown(text: &str) -> Value {
@@ -126,7 +163,10 @@ fn external_address(service: &Value) -> String {
         "LoadBalancer" if list(service, "/spec/externalIPs").is_empty() => "<pending>".to_owned(),
         _ => {
             let listed = list(service, "/spec/externalIPs").iter();
-            listed.filter_map(Value::as_str).collect::<Vec<_>>().join(",")
+            listed
+                .filter_map(Value::as_str)
+                .collect::<Vec<_>>()
+                .join(",")
         }
     }
 }
@@ -143,25 +183,32 @@ fn service_ports(service: &Value) -> String {
 }
 
 fn node_status(node: &Value) -> String {
-    let ready = list(node, "/status/conditions").iter().find(|one| text(one, "/type") == "Ready");
+    let ready = list(node, "/status/conditions")
+        .iter()
+        .find(|one| text(one, "/type") == "Ready");
     let word = match ready.map(|one| text(one, "/status")) {
         Some("True") => "Ready",
         Some(_) => "NotReady",
         None => "Unknown",
     };
     let closed = node["spec"]["unschedulable"] == json!(true);
-    if closed { format!("{word},SchedulingDisabled") } else { word.to_owned() }
+    if closed {
+        format!("{word},SchedulingDisabled")
+    } else {
+        word.to_owned()
+    }
 }
 
 fn node_roles(node: &Value) -> String {
     let labels = node["metadata"]["labels"].as_object().into_iter().flatten();
-    let roles =
-        labels.filter_map(|(key, _)| key.strip_prefix("node-role.kubernetes.io/"));
+    let roles = labels.filter_map(|(key, _)| key.strip_prefix("node-role.kubernetes.io/"));
     roles.collect::<Vec<_>>().join(",")
 }
 
 fn node_address(node: &Value, kind: &str) -> String {
-    let found = list(node, "/status/addresses").iter().find(|one| text(one, "/type") == kind);
+    let found = list(node, "/status/addresses")
+        .iter()
+        .find(|one| text(one, "/type") == kind);
     found.map_or(String::new(), |one| text(one, "/address").to_owned())
 }
 
@@ -172,25 +219,47 @@ fn event_object(event: &Value) -> String {
 
 fn event_source(event: &Value) -> String {
     let (component, host) = match text(event, "/source/component") {
-        "" => (text(event, "/reportingComponent"), text(event, "/reportingInstance")),
+        "" => (
+            text(event, "/reportingComponent"),
+            text(event, "/reportingInstance"),
+        ),
         component => (component, text(event, "/source/host")),
     };
-    if host.is_empty() { component.to_owned() } else { format!("{component}, {host}") }
+    if host.is_empty() {
+        component.to_owned()
+    } else {
+        format!("{component}, {host}")
+    }
 }
 
 fn first_time<'a>(event: &'a Value, pointers: &[&str]) -> &'a str {
-    pointers.iter().map(|one| text(event, one)).find(|text| !text.is_empty()).unwrap_or_default()
+    pointers
+        .iter()
+        .map(|one| text(event, one))
+        .find(|text| !text.is_empty())
+        .unwrap_or_default()
 }
 
 fn last_seen(event: &Value, now: Timestamp) -> Value {
-    let pointers =
-        ["/series/lastObservedTime", "/lastTimestamp", "/eventTime", "/metadata/creationTimestamp"];
+    let pointers = [
+        "/series/lastObservedTime",
+        "/lastTimestamp",
+        "/eventTime",
+        "/metadata/creationTimestamp",
+    ];
     age::since(first_time(event, &pointers), now)
 }
 
 fn first_seen(event: &Value, now: Timestamp) -> Value {
     age::since(
-        first_time(event, &["/firstTimestamp", "/eventTime", "/metadata/creationTimestamp"]),
+        first_time(
+            event,
+            &[
+                "/firstTimestamp",
+                "/eventTime",
+                "/metadata/creationTimestamp",
+            ],
+        ),
         now,
     )
 }

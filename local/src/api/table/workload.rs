@@ -11,41 +11,67 @@ pub(super) const POD: &[BuiltIn] = &[
     ("Name", own_name),
     ("Ready", |pod, _| {
         let statuses = list(pod, "/status/containerStatuses");
-        let ready = statuses.iter().filter(|one| one["ready"] == json!(true)).count();
+        let ready = statuses
+            .iter()
+            .filter(|one| one["ready"] == json!(true))
+            .count();
         json!(format!("{ready}/{}", list(pod, "/spec/containers").len()))
     }),
     ("Status", |pod, _| json!(pod_reason(pod))),
     ("Restarts", restarts),
     ("Age", age::of),
-    ("+IP", |pod, _| or_none(text(pod, "/status/podIP").to_owned())),
-    ("+Node", |pod, _| or_none(text(pod, "/spec/nodeName").to_owned())),
-    ("+Nominated Node", |pod, _| or_none(text(pod, "/status/nominatedNodeName").to_owned())),
+    ("+IP", |pod, _| {
+        or_none(text(pod, "/status/podIP").to_owned())
+    }),
+    ("+Node", |pod, _| {
+        or_none(text(pod, "/spec/nodeName").to_owned())
+    }),
+    ("+Nominated Node", |pod, _| {
+        or_none(text(pod, "/status/nominatedNodeName").to_owned())
+    }),
     ("+Readiness Gates", |pod, _| readiness_gates(pod)),
 ];
 
 pub(super) const REPLICA_SET: &[BuiltIn] = &[
     ("Name", own_name),
-    ("Desired", |set, _| json!(number(set, "/spec/replicas").unwrap_or(0))),
-    ("Current", |set, _| json!(number(set, "/status/replicas").unwrap_or(0))),
-    ("Ready", |set, _| json!(number(set, "/status/readyReplicas").unwrap_or(0))),
+    ("Desired", |set, _| {
+        json!(number(set, "/spec/replicas").unwrap_or(0))
+    }),
+    ("Current", |set, _| {
+        json!(number(set, "/status/replicas").unwrap_or(0))
+    }),
+    ("Ready", |set, _| {
+        json!(number(set, "/status/readyReplicas").unwrap_or(0))
+    }),
     ("Age", age::of),
     ("+Containers", |set, _| containers(set, "/name")),
     ("+Images", |set, _| containers(set, "/image")),
-    ("+Selector", |set, _| json!(selector_text(&set["spec"]["selector"]))),
+    ("+Selector", |set, _| {
+        json!(selector_text(&set["spec"]["selector"]))
+    }),
 ];
 
 pub(super) const DEPLOYMENT: &[BuiltIn] = &[
     ("Name", own_name),
     ("Ready", |one, _| {
         let ready = number(one, "/status/readyReplicas").unwrap_or(0);
-        json!(format!("{ready}/{}", number(one, "/spec/replicas").unwrap_or(0)))
+        json!(format!(
+            "{ready}/{}",
+            number(one, "/spec/replicas").unwrap_or(0)
+        ))
     }),
-    ("Up-to-date", |one, _| json!(number(one, "/status/updatedReplicas").unwrap_or(0))),
-    ("Available", |one, _| json!(number(one, "/status/availableReplicas").unwrap_or(0))),
+    ("Up-to-date", |one, _| {
+        json!(number(one, "/status/updatedReplicas").unwrap_or(0))
+    }),
+    ("Available", |one, _| {
+        json!(number(one, "/status/availableReplicas").unwrap_or(0))
+    }),
     ("Age", age::of),
     ("+Containers", |one, _| containers(one, "/name")),
     ("+Images", |one, _| containers(one, "/image")),
-    ("+Selector", |one, _| json!(selector_text(&one["spec"]["selector"]))),
+    ("+Selector", |one, _| {
+        json!(selector_text(&one["spec"]["selector"]))
+    }),
 ];
 
 pub(super) const JOB: &[BuiltIn] = &[
@@ -60,13 +86,19 @@ pub(super) const JOB: &[BuiltIn] = &[
     ("Age", age::of),
     ("+Containers", |job, _| containers(job, "/name")),
     ("+Images", |job, _| containers(job, "/image")),
-    ("+Selector", |job, _| json!(selector_text(&job["spec"]["selector"]))),
+    ("+Selector", |job, _| {
+        json!(selector_text(&job["spec"]["selector"]))
+    }),
 ];
 
 pub(super) const POD_TEMPLATE: &[BuiltIn] = &[
     ("Name", own_name),
-    ("Containers", |one, _| joined(list(one, "/template/spec/containers"), "/name")),
-    ("Images", |one, _| joined(list(one, "/template/spec/containers"), "/image")),
+    ("Containers", |one, _| {
+        joined(list(one, "/template/spec/containers"), "/name")
+    }),
+    ("Images", |one, _| {
+        joined(list(one, "/template/spec/containers"), "/image")
+    }),
     ("Pod Labels", |one, _| {
         let labels = json!({"matchLabels": one["template"]["metadata"]["labels"]});
         or_none(selector_text(&labels))
@@ -93,19 +125,32 @@ fn pod_reason(pod: &Value) -> String {
             reason = format!("ExitCode:{code}");
         }
     }
-    let running = statuses.iter().any(|one| one.pointer("/state/running").is_some());
+    let running = statuses
+        .iter()
+        .any(|one| one.pointer("/state/running").is_some());
     if reason == "Completed" && running {
         reason = "Running".to_owned();
     }
-    if is_deleting(pod) { "Terminating".to_owned() } else { reason }
+    if is_deleting(pod) {
+        "Terminating".to_owned()
+    } else {
+        reason
+    }
 }
 
 fn restarts(pod: &Value, now: Timestamp) -> Value {
     let statuses = list(pod, "/status/containerStatuses");
-    let total: i64 = statuses.iter().filter_map(|one| one["restartCount"].as_i64()).sum();
+    let total: i64 = statuses
+        .iter()
+        .filter_map(|one| one["restartCount"].as_i64())
+        .sum();
     let last = statuses
         .iter()
-        .filter_map(|one| text(one, "/lastState/terminated/finishedAt").parse::<Timestamp>().ok())
+        .filter_map(|one| {
+            text(one, "/lastState/terminated/finishedAt")
+                .parse::<Timestamp>()
+                .ok()
+        })
         .max();
     match last.filter(|_| total > 0) {
         Some(last) => {
@@ -123,15 +168,23 @@ fn readiness_gates(pod: &Value) -> Value {
     }
     let conditions = list(pod, "/status/conditions");
     let is_true = |gate: &&Value| {
-        conditions.iter().any(|one| one["type"] == gate["conditionType"] && one["status"] == "True")
+        conditions
+            .iter()
+            .any(|one| one["type"] == gate["conditionType"] && one["status"] == "True")
     };
-    json!(format!("{}/{}", gates.iter().filter(is_true).count(), gates.len()))
+    json!(format!(
+        "{}/{}",
+        gates.iter().filter(is_true).count(),
+        gates.len()
+    ))
 }
 
 fn job_status(job: &Value) -> &'static str {
     let has = |kind: &str| {
         let conditions = list(job, "/status/conditions");
-        conditions.iter().any(|one| text(one, "/type") == kind && text(one, "/status") == "True")
+        conditions
+            .iter()
+            .any(|one| text(one, "/type") == kind && text(one, "/status") == "True")
     };
     match () {
         () if has("Complete") => "Complete",
@@ -148,7 +201,9 @@ fn job_duration(job: &Value, now: Timestamp) -> Value {
     let Ok(start) = text(job, "/status/startTime").parse::<Timestamp>() else {
         return json!("");
     };
-    let end = text(job, "/status/completionTime").parse::<Timestamp>().unwrap_or(now);
+    let end = text(job, "/status/completionTime")
+        .parse::<Timestamp>()
+        .unwrap_or(now);
     json!(age::human(end.duration_since(start).as_secs()))
 }
 

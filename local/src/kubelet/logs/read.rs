@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use tokio::sync::watch;
 
 use super::{Log, Progress, rotated};
-use crate::api::logs::LogOptions;
+use crate::api::LogOptions;
 
 /// How much is read at a time while following.
 const CHUNK: usize = 64 * 1024;

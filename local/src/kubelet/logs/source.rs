@@ -4,7 +4,7 @@ use futures::{FutureExt as _, StreamExt as _, future::BoxFuture};
 use kube::core::Status;
 
 use super::{Logs, Reader};
-use crate::api::logs::{LogOptions, LogSource, LogStream};
+use crate::api::{LogOptions, LogSource, LogStream};
 
 impl LogSource for Logs {
     fn open(

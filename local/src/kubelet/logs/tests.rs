@@ -2,7 +2,7 @@ use futures::StreamExt as _;
 use serde_json::json;
 
 use super::*;
-use crate::api::logs::LogOptions;
+use crate::api::LogOptions;
 
 fn pod() -> Pod {
     serde_json::from_value(json!({"metadata": {"namespace": "n", "name": "p", "uid": "u"}})).unwrap()

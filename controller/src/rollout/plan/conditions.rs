@@ -1,0 +1,259 @@
+//! The conditions: the state in detail, by Argo's types, reasons and sentences.
+//!
+//! A condition is replaced when its status or reason changes, and its transition time moves only
+//! with its status. `Progressing` is special: it is written anew on every progress, because its
+//! update time is what the progress deadline is counted from.
+
+use crds::Unknown;
+use crds::rollout::RolloutStatus;
+use crds::rollout::status::RolloutCondition;
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+use super::{Draft, Plan, Scene, deadline, status};
+
+const PROGRESSING: &str = "Progressing";
+const HEALTHY: &str = "Healthy";
+const PAUSED: &str = "Paused";
+const COMPLETED: &str = "Completed";
+
+/// The status of a condition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    True,
+    False,
+    Unknown,
+}
+
+/// A condition without times.
+#[derive(Clone, Debug)]
+pub(super) struct Statement {
+    type_: &'static str,
+    verdict: Verdict,
+    reason: String,
+    message: String,
+}
+
+pub(super) fn new(type_: &'static str, verdict: Verdict, reason: &str, message: &str) -> Statement {
+    Statement { type_, verdict, reason: reason.to_owned(), message: message.to_owned() }
+}
+
+pub(super) fn find<'a>(conditions: &'a [RolloutCondition], type_: &str) -> Option<&'a RolloutCondition> {
+    conditions.iter().find(|condition| condition.type_ == type_)
+}
+
+pub(super) fn is_true(conditions: &[RolloutCondition], type_: &str) -> bool {
+    find(conditions, type_).is_some_and(|condition| condition.status == "True")
+}
+
+/// Writes a condition if its status or reason is new. True if so.
+pub(super) fn set(conditions: &mut Vec<RolloutCondition>, statement: Statement, now: Timestamp) -> bool {
+    let before = find(conditions, statement.type_);
+    let verdict = statement.verdict.as_str();
+    if before.is_some_and(|before| before.status == verdict && before.reason == statement.reason) {
+        return false;
+    }
+    let since = before.filter(|before| before.status == verdict).map(|before| before.last_transition_time.clone());
+    put(conditions, statement, since, now);
+    true
+}
+
+fn put(conditions: &mut Vec<RolloutCondition>, statement: Statement, since: Option<Time>, now: Timestamp) {
+    let condition = RolloutCondition {
+        type_: statement.type_.to_owned(),
+        status: statement.verdict.as_str().to_owned(),
+        last_update_time: now.into(),
+        last_transition_time: since.unwrap_or_else(|| now.into()),
+        reason: statement.reason,
+        message: statement.message,
+        unknown: Unknown::new(),
+    };
+    conditions.retain(|condition| condition.type_ != statement.type_);
+    conditions.push(condition);
+}
+
+/// Pauses, resumes and retries by people are acknowledged in a pass of their own.
+pub(super) fn acknowledge(scene: &Scene<'_>) -> Option<Plan> {
+    let was = scene.was;
+    if was.observed_generation != status::generation(scene) {
+        return None;
+    }
+    let paused = scene.strategy.paused || !was.pause_conditions.is_empty();
+    let reason = find(&was.conditions, PROGRESSING).map(|condition| condition.reason.as_str());
+    let aborted = reason == Some("RolloutAborted");
+    let completed = is_true(&was.conditions, COMPLETED);
+    let mut draft = Draft::default();
+    let mut statements = Vec::new();
+    if !aborted && paused != (reason == Some("RolloutPaused")) && (!completed || !paused) {
+        let (reason, message) =
+            if paused { ("RolloutPaused", "Rollout is paused") } else { ("RolloutResumed", "Rollout is resumed") };
+        statements.push(new(PROGRESSING, Verdict::Unknown, reason, message));
+    }
+    if aborted && was.abort != Some(true) {
+        statements.push(new(PROGRESSING, Verdict::Unknown, "RolloutRetry", "Retrying Rollout after abort"));
+    }
+    if !aborted && paused != is_true(&was.conditions, PAUSED) && (paused || find(&was.conditions, PAUSED).is_some()) {
+        let verdict = if paused { Verdict::True } else { Verdict::False };
+        statements.push(new(PAUSED, verdict, "RolloutPaused", "Rollout is paused"));
+        if !paused {
+            draft.event("RolloutResumed", "Rollout is resumed");
+        }
+    }
+    let mut next = was.clone();
+    let changed = statements.into_iter().fold(false, |changed, statement| {
+        // A resume is only worth a word where there was a pause.
+        let idle = statement.reason == "RolloutResumed" && reason != Some("RolloutPaused");
+        (!idle && set(&mut next.conditions, statement, scene.second())) || changed
+    });
+    if !changed {
+        return None;
+    }
+    status::finish(scene, &mut next);
+    // The pass itself follows at once.
+    draft.wake(scene.now);
+    Some(draft.into_plan(next))
+}
+
+/// All conditions of the next status, and its phase. `abort` is there when the update is aborted,
+/// with the detail if it is aborted since this pass.
+pub(super) fn update(scene: &Scene<'_>, next: &mut RolloutStatus, abort: Option<Option<&str>>, draft: &mut Draft) {
+    next.conditions.retain(|condition| condition.type_ != "InvalidSpec");
+    let lost_health = health(scene, next);
+    match abort {
+        Some(detail) => aborted(scene, next, detail, draft),
+        None => progress(scene, next, lost_health, draft),
+    }
+    availability(scene, next);
+    failure(scene, next);
+    completion(scene, next, draft);
+    status::finish(scene, next);
+}
+
+/// The conditions after a change of `spec.replicas` alone.
+pub(super) fn rescaled(scene: &Scene<'_>, next: &mut RolloutStatus) {
+    next.conditions.retain(|condition| condition.type_ != "InvalidSpec");
+    availability(scene, next);
+}
+
+fn is_healthy(scene: &Scene<'_>, next: &RolloutStatus) -> bool {
+    let replicas = Some(scene.replicas());
+    let steps = scene.strategy.step_count();
+    next.updated_replicas == replicas
+        && next.available_replicas == replicas
+        && next.replicas == replicas
+        && scene.was.observed_generation == status::generation(scene)
+        && next.current_step_index.unwrap_or_default() as usize == steps
+        && next.stable_rs == next.current_pod_hash
+}
+
+fn health(scene: &Scene<'_>, next: &mut RolloutStatus) -> bool {
+    let paused = scene.strategy.paused || !scene.was.pause_conditions.is_empty();
+    if !paused && is_healthy(scene, next) {
+        let healthy = new(HEALTHY, Verdict::True, "RolloutHealthy", "Rollout is healthy");
+        set(&mut next.conditions, healthy, scene.second());
+        return false;
+    }
+    let known = find(&next.conditions, HEALTHY).is_some();
+    let unhealthy = new(HEALTHY, Verdict::False, "RolloutHealthy", "Rollout is not healthy");
+    known && set(&mut next.conditions, unhealthy, scene.second())
+}
+
+fn aborted(scene: &Scene<'_>, next: &mut RolloutStatus, detail: Option<&str>, draft: &mut Draft) {
+    let mut message = format!("Rollout aborted update to revision {}", scene.revision());
+    if let Some(detail) = detail {
+        message = format!("{message}: {detail}");
+    }
+    if set(&mut next.conditions, new(PROGRESSING, Verdict::False, "RolloutAborted", &message), scene.second()) {
+        draft.warning("RolloutAborted", message);
+    }
+}
+
+fn progress(scene: &Scene<'_>, next: &mut RolloutStatus, lost_health: bool, draft: &mut Draft) {
+    let before = find(&scene.was.conditions, PROGRESSING).cloned();
+    let settled = before.as_ref().is_some_and(|before| {
+        before.reason == "NewReplicaSetAvailable" && before.status != "Unknown"
+    });
+    let name = scene.new.map(|set| set.name.clone()).unwrap_or_default();
+    if settled && next.replicas == next.available_replicas && !lost_health {
+        wake_at_deadline(scene, next, draft);
+        return;
+    }
+    if is_healthy(scene, next) {
+        let message = format!("ReplicaSet \"{name}\" has successfully progressed.");
+        let available = new(PROGRESSING, Verdict::True, "NewReplicaSetAvailable", &message);
+        set(&mut next.conditions, available, scene.second());
+    } else if deadline::is_progress(scene, next) || lost_health {
+        let (reason, message) = if lost_health && scene.is_promoted() {
+            ("ReplicaSetNotAvailable", "Rollout does not have minimum availability".to_owned())
+        } else {
+            ("ReplicaSetUpdated", format!("ReplicaSet \"{name}\" is progressing."))
+        };
+        let since = before.filter(|before| before.status == "True").map(|before| before.last_transition_time);
+        put(&mut next.conditions, new(PROGRESSING, Verdict::True, reason, &message), since, scene.second());
+    } else if deadline::is_passed(scene) {
+        let message = deadline::message(scene);
+        let late = new(PROGRESSING, Verdict::False, "ProgressDeadlineExceeded", &message);
+        if set(&mut next.conditions, late, scene.second()) {
+            draft.warning("ProgressDeadlineExceeded", message);
+        }
+    }
+    wake_at_deadline(scene, next, draft);
+}
+
+fn wake_at_deadline(scene: &Scene<'_>, next: &RolloutStatus, draft: &mut Draft) {
+    if is_healthy(scene, next) {
+        return;
+    }
+    // Just after it, because the comparison is strict.
+    let late = deadline::at(scene).map(|at| Scene::after(at, 1)).filter(|at| *at > scene.now);
+    if let Some(at) = late {
+        draft.wake(at);
+    }
+}
+
+fn availability(scene: &Scene<'_>, next: &mut RolloutStatus) {
+    let available = next.available_replicas.unwrap_or_default() >= scene.replicas();
+    let statement = if available {
+        new("Available", Verdict::True, "AvailableReason", "Rollout has minimum availability")
+    } else {
+        new("Available", Verdict::False, "AvailableReason", "Rollout does not have minimum availability")
+    };
+    set(&mut next.conditions, statement, scene.second());
+}
+
+fn failure(scene: &Scene<'_>, next: &mut RolloutStatus) {
+    let sets = scene.new.into_iter().chain(&scene.observed.replica_sets);
+    let failure = sets.into_iter().find_map(|set| set.failure.as_ref());
+    match failure {
+        Some((reason, message)) => {
+            let statement = new("ReplicaFailure", Verdict::True, reason, message);
+            set(&mut next.conditions, statement, scene.second());
+        }
+        None => next.conditions.retain(|condition| condition.type_ != "ReplicaFailure"),
+    }
+}
+
+fn completion(scene: &Scene<'_>, next: &mut RolloutStatus, draft: &mut Draft) {
+    let stable = next.stable_rs.as_deref().unwrap_or_default();
+    let completed = !stable.is_empty() && Some(stable) == next.current_pod_hash.as_deref();
+    let verdict = if completed { Verdict::True } else { Verdict::False };
+    let changed = set(&mut next.conditions, new(COMPLETED, verdict, "RolloutCompleted", "RolloutCompleted"), scene.second());
+    if changed && !completed {
+        let (revision, hash) = (scene.revision(), &scene.pod_hash);
+        let text = format!("Rollout not completed, started update to revision {revision} ({hash})");
+        draft.event("RolloutNotCompleted", text);
+    }
+}
+
+// === impl Verdict ===
+
+impl Verdict {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::True => "True",
+            Self::False => "False",
+            Self::Unknown => "Unknown",
+        }
+    }
+}
+

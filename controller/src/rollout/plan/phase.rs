@@ -1,0 +1,42 @@
+//! The phase: the state in a word and a sentence, which Argo CD and `kubectl argo rollouts status`
+//! show and act on. The first row that fits wins, as in Argo.
+
+use crds::Rollout;
+use crds::rollout::RolloutStatus;
+use crds::words::RolloutPhase;
+
+pub(super) fn of(rollout: &Rollout, status: &RolloutStatus) -> (RolloutPhase, String) {
+    for condition in &status.conditions {
+        if condition.type_ == "InvalidSpec" {
+            return (RolloutPhase::Degraded, format!("InvalidSpec: {}", condition.message));
+        }
+        if matches!(condition.reason.as_str(), "RolloutAborted" | "ProgressDeadlineExceeded") {
+            return (RolloutPhase::Degraded, format!("{}: {}", condition.reason, condition.message));
+        }
+    }
+    if rollout.spec.paused == Some(true) {
+        return (RolloutPhase::Paused, "manually paused".to_owned());
+    }
+    if let Some(pause) = status.pause_conditions.first() {
+        return (RolloutPhase::Paused, pause.reason.to_string());
+    }
+    match waits_for(rollout, status) {
+        Some(message) => (RolloutPhase::Progressing, message.to_owned()),
+        None => (RolloutPhase::Healthy, String::new()),
+    }
+}
+
+fn waits_for(rollout: &Rollout, status: &RolloutStatus) -> Option<&'static str> {
+    let replicas = rollout.spec.replicas.unwrap_or(1);
+    let updated = status.updated_replicas.unwrap_or_default();
+    let stable = status.stable_rs.as_deref().unwrap_or_default();
+    if updated < replicas {
+        Some("more replicas need to be updated")
+    } else if status.available_replicas.unwrap_or_default() < updated {
+        Some("updated replicas are still becoming available")
+    } else if stable.is_empty() || Some(stable) != status.current_pod_hash.as_deref() {
+        Some("waiting for all steps to complete")
+    } else {
+        None
+    }
+}

@@ -1,0 +1,132 @@
+//! The steps: is the current one done, and is the whole update.
+
+use crds::words::AnalysisPhase;
+use crds::rollout::{CanaryStep, RolloutStatus};
+
+use super::abort::Abort;
+use super::analysis::Runs;
+use super::pause::Pauses;
+use super::traffic::Divided;
+use super::{Draft, Scene, conditions, replicas, status};
+use crate::rollout::spec::Step;
+
+/// What the parts of a pass found.
+pub(super) struct Outcome {
+    pub(super) abort: Abort,
+    pub(super) weights: Divided,
+    pub(super) runs: Runs,
+    pub(super) pauses: Pauses,
+}
+
+/// The next status: promoted, aborted, one step further, or the same.
+pub(super) fn advance(scene: &Scene<'_>, outcome: Outcome, draft: &mut Draft) -> RolloutStatus {
+    let mut next = status::base(scene);
+    let canary = next.canary.get_or_insert_default();
+    canary.weights = Some(outcome.weights.weights.clone());
+    canary.current_step_analysis_run_status.clone_from(&outcome.runs.step);
+    canary.current_background_analysis_run_status.clone_from(&outcome.runs.background);
+    next.pause_conditions.clone_from(&outcome.pauses.conditions);
+    next.controller_pause = outcome.pauses.controller.then_some(true);
+    let steps = scene.strategy.step_count();
+    let index = if scene.promote_full() || scene.in_rollback_window() { steps } else { scene.index() };
+    next.current_step_index = (steps > 0).then_some(index as i32);
+    if let Some(reason) = promotion(scene, &outcome) {
+        promote(scene, &mut next, &reason, draft);
+    } else if outcome.abort.aborted {
+        abort(scene, &mut next, &outcome.abort);
+    } else if index < steps && is_done(scene, &outcome) {
+        go_on(scene, &mut next, index, draft);
+    }
+    let detail = outcome.abort.aborted.then_some(outcome.abort.detail.as_deref());
+    conditions::update(scene, &mut next, detail, draft);
+    status::explain(&mut next, &outcome.weights);
+    next
+}
+
+/// Why the newest revision is to be stable now.
+fn promotion(scene: &Scene<'_>, outcome: &Outcome) -> Option<String> {
+    let new = scene.new?;
+    if scene.stable.is_none() && !outcome.abort.aborted {
+        return Some("Initial deploy".to_owned());
+    }
+    if outcome.abort.aborted || !scene.enough(new.available, scene.replicas()) {
+        return None;
+    }
+    let reachable = scene.observed.traffic.connected == 0
+        || scene.enough(scene.reachable(&new.hash), scene.replicas());
+    if scene.promote_full() {
+        return reachable.then(|| "Full promotion requested".to_owned());
+    }
+    if scene.in_rollback_window() {
+        return reachable.then(|| "Rollback within window".to_owned());
+    }
+    if scene.is_promoted() {
+        return Some(String::new());
+    }
+    let steps = scene.strategy.step_count();
+    let has_all = outcome.weights.weights.canary.weight == scene.strategy.max_weight && outcome.weights.verified;
+    let done = scene.index() == steps && has_all && !scene.strategy.paused;
+    done.then(|| format!("Completed all {steps} canary steps"))
+}
+
+fn promote(scene: &Scene<'_>, next: &mut RolloutStatus, reason: &str, draft: &mut Draft) {
+    let steps = scene.strategy.step_count();
+    next.pause_conditions.clear();
+    next.controller_pause = None;
+    next.abort = None;
+    next.aborted_at = None;
+    next.promote_full = None;
+    next.current_step_index = (steps > 0).then_some(steps as i32);
+    if next.stable_rs != next.current_pod_hash {
+        let hash = &scene.pod_hash;
+        let text = format!("Rollout completed update to revision {} ({hash}): {reason}", scene.revision());
+        draft.event("RolloutCompleted", text);
+        next.stable_rs.clone_from(&next.current_pod_hash);
+    }
+}
+
+fn abort(scene: &Scene<'_>, next: &mut RolloutStatus, abort: &Abort) {
+    next.abort = Some(true);
+    let since = scene.was.aborted_at.clone().filter(|_| !abort.forgiven);
+    next.aborted_at = Some(since.unwrap_or_else(|| scene.now.into()));
+    next.promote_full = None;
+    next.current_step_index = (scene.strategy.step_count() > 0).then_some(0);
+}
+
+fn is_done(scene: &Scene<'_>, outcome: &Outcome) -> bool {
+    if scene.strategy.paused || outcome.runs.inconclusive {
+        return false;
+    }
+    match scene.step() {
+        None => false,
+        Some(Step::SetWeight(weight)) => {
+            let set = outcome.weights.weights.canary.weight == *weight && outcome.weights.verified;
+            set && replicas::at_desired(scene, &outcome.abort)
+        }
+        Some(Step::SetCanaryScale(_)) => replicas::at_desired(scene, &outcome.abort),
+        Some(Step::Pause(_)) => outcome.pauses.step_done,
+        Some(Step::SetHeaderRoute { .. }) => true,
+        Some(Step::Analysis(_)) => {
+            outcome.runs.step.as_ref().is_some_and(|run| run.status == AnalysisPhase::Successful)
+        }
+    }
+}
+
+fn go_on(scene: &Scene<'_>, next: &mut RolloutStatus, index: usize, draft: &mut Draft) {
+    let steps = scene.strategy.step_count();
+    let text = step_text(scene, index);
+    draft.event("RolloutStepCompleted", format!("Rollout step {}/{steps} completed ({text})", index + 1));
+    next.current_step_index = Some(index as i32 + 1);
+    if let Some(canary) = &mut next.canary {
+        canary.current_step_analysis_run_status = None;
+    }
+    // What follows this step can be looked at now.
+    draft.wake(scene.now);
+}
+
+fn step_text(scene: &Scene<'_>, index: usize) -> String {
+    let strategy = scene.rollout.spec.strategy.as_ref();
+    let canary = strategy.and_then(|strategy| strategy.canary.as_ref());
+    let step = canary.and_then(|canary| canary.steps.as_ref()?.get(index));
+    step.map(CanaryStep::to_string).unwrap_or_default()
+}

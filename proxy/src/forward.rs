@@ -1,0 +1,145 @@
+//! Forward: the headers of a message on its way to the next hop.
+//!
+//! Hop-by-hop headers (RFC 9110 section 7.6.1) are about one connection and stay on it. A client may
+//! name further ones in `Connection`, but not those that the origin's trust rests on: else it could
+//! strip `Authorization` or `X-Forwarded-For` from its own request. The map itself is forwarded, not
+//! copied; where no hop-by-hop header is present, which is nearly always, finding that out is all.
+//!
+//! `X-Forwarded-For`, `-Proto` and `-Host` say what this proxy saw. What a client wrote there is
+//! overwritten, unless its address is a trusted hop: then the address is appended and the rest kept.
+
+use http::header::{
+    CONNECTION, HOST, HeaderMap, HeaderName, HeaderValue, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
+};
+use http::{Request, Uri, Version};
+
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+const PROXY_AUTHENTICATE: HeaderName = HeaderName::from_static("proxy-authenticate");
+const PROXY_AUTHORIZATION: HeaderName = HeaderName::from_static("proxy-authorization");
+
+/// What the forwarding headers say about a connection; made once per connection.
+#[derive(Clone, Debug)]
+pub(crate) struct Hop {
+    /// The client's address, as a header value.
+    pub(crate) address: HeaderValue,
+    /// Whether the client may say for whom it forwards.
+    pub(crate) trusted: bool,
+    /// Whether the connection is TLS.
+    pub(crate) tls: bool,
+}
+
+/// Makes a request's headers ready for the upstream. The host is the request's authority.
+pub(crate) fn request_headers(headers: &mut HeaderMap, host: &HeaderValue, hop: &Hop) {
+    let trailers = headers.contains_key(TE) && accepts_trailers(headers);
+    strip_hop_by_hop(headers);
+    if trailers {
+        headers.insert(TE, HeaderValue::from_static("trailers"));
+    }
+    let proto = HeaderValue::from_static(if hop.tls { "https" } else { "http" });
+    if hop.trusted {
+        append_address(headers, &hop.address);
+        headers.entry(X_FORWARDED_PROTO).or_insert(proto);
+        headers.entry(X_FORWARDED_HOST).or_insert_with(|| host.clone());
+    } else {
+        headers.insert(X_FORWARDED_FOR, hop.address.clone());
+        headers.insert(X_FORWARDED_PROTO, proto);
+        headers.insert(X_FORWARDED_HOST, host.clone());
+    }
+}
+
+/// Gives a request the version and target form that an HTTP/1.1 upstream expects.
+pub(crate) fn to_http1<B>(request: &mut Request<B>, host: &HeaderValue) {
+    *request.version_mut() = Version::HTTP_11;
+    if !request.headers().contains_key(HOST) {
+        request.headers_mut().insert(HOST, host.clone());
+    }
+    if request.uri().authority().is_some() {
+        let path = request.uri().path_and_query().cloned();
+        *request.uri_mut() = path.map(Uri::from).unwrap_or_default();
+    }
+}
+
+/// Gives a request the version and target form that an HTTP/2 upstream expects: the authority moves
+/// from `Host` into the target (RFC 9113 section 8.3.1).
+pub(crate) fn to_http2<B>(request: &mut Request<B>, host: &HeaderValue) {
+    *request.version_mut() = Version::HTTP_2;
+    request.headers_mut().remove(HOST);
+    let mut parts = request.uri().clone().into_parts();
+    parts.scheme = Some(http::uri::Scheme::HTTP);
+    parts.authority = http::uri::Authority::try_from(host.as_bytes()).ok();
+    if parts.authority.is_some()
+        && let Ok(uri) = Uri::from_parts(parts)
+    {
+        *request.uri_mut() = uri;
+    }
+}
+
+/// Removes what is about one connection only, and what `Connection` names beside.
+pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap) {
+    if !headers.keys().any(is_hop_by_hop) {
+        return;
+    }
+    for name in named_by_connection(headers) {
+        headers.remove(name);
+    }
+    for name in [CONNECTION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE] {
+        headers.remove(name);
+    }
+    for name in [KEEP_ALIVE, PROXY_CONNECTION, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION] {
+        headers.remove(name);
+    }
+}
+
+fn is_hop_by_hop(name: &HeaderName) -> bool {
+    matches!(
+        name.as_str(),
+        "connection"
+            | "te"
+            | "trailer"
+            | "transfer-encoding"
+            | "upgrade"
+            | "keep-alive"
+            | "proxy-connection"
+            | "proxy-authenticate"
+            | "proxy-authorization"
+    )
+}
+
+/// Headers that a `Connection` header names and may name.
+fn named_by_connection(headers: &HeaderMap) -> Vec<HeaderName> {
+    let values = headers.get_all(CONNECTION).iter().filter_map(|value| value.to_str().ok());
+    let names = values.flat_map(|value| value.split(','));
+    let names = names.filter_map(|name| HeaderName::from_bytes(name.trim().as_bytes()).ok());
+    names.filter(|name| !is_protected(name)).collect()
+}
+
+/// What the next hop's understanding of the message, or its trust in it, rests on.
+fn is_protected(name: &HeaderName) -> bool {
+    let name = name.as_str();
+    name.starts_with("x-forwarded-")
+        || name.starts_with("content-")
+        || matches!(name, "host" | "authorization" | "cookie" | "set-cookie" | "forwarded")
+        || matches!(name, "x-real-ip" | "x-request-id" | "via" | "date" | "cache-control")
+}
+
+fn accepts_trailers(headers: &HeaderMap) -> bool {
+    let values = headers.get_all(TE).iter().filter_map(|value| value.to_str().ok());
+    let mut codings = values.flat_map(|value| value.split(','));
+    codings.any(|coding| coding.trim().eq_ignore_ascii_case("trailers"))
+}
+
+/// Adds the client's address to the end of the list that a trusted hop sent.
+fn append_address(headers: &mut HeaderMap, address: &HeaderValue) {
+    let earlier = headers.get_all(X_FORWARDED_FOR).iter();
+    let mut list: Vec<&[u8]> = earlier.map(HeaderValue::as_bytes).collect();
+    list.push(address.as_bytes());
+    let list = HeaderValue::from_bytes(&list.join(&b", "[..]));
+    headers.insert(X_FORWARDED_FOR, list.unwrap_or_else(|_| address.clone()));
+}
+
+#[cfg(test)]
+mod tests;
