@@ -5,9 +5,20 @@
 //! ([`apply`]): services, traffic, analysis, scaling, and last the status. Each part is told only
 //! what the one before it found, and only the first and the last know that there is a cluster.
 
+mod watch;
+mod queue;
+
+mod caches;
 pub mod observe;
 pub mod spec;
 pub mod plan;
+pub mod apply;
+mod events;
 
 pub mod hash;
 pub mod names;
+
+#[cfg(test)]
+mod tests;
+
+pub use watch::run;

@@ -45,6 +45,7 @@ mod answer;
 mod events;
 mod jsonpath;
 mod object;
+mod protobuf;
 mod refuse;
 mod table;
 

@@ -88,7 +88,11 @@ impl Context {
     fn new(client: Client, clock: Clock) -> Arc<Self> {
         // Under a fixed clock the names are the same in every run.
         let seed = clock.now().as_nanosecond() as u64;
-        Arc::new(Self { client, clock, random: Mutex::new(fastrand::Rng::with_seed(seed)) })
+        Arc::new(Self {
+            client,
+            clock,
+            random: Mutex::new(fastrand::Rng::with_seed(seed)),
+        })
     }
 
     fn api<K>(&self, namespace: &str) -> Api<K>
@@ -100,7 +104,10 @@ impl Context {
 
     /// `base-xxxxx`.
     fn name(&self, base: &str) -> String {
-        let mut random = self.random.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut random = self
+            .random
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
         let suffix: String = (0..SUFFIX)
             .map(|_| char::from(ALPHABET[random.usize(..ALPHABET.len())]))
             .collect();
@@ -132,14 +139,19 @@ impl Context {
             status: None,
         };
         let api: Api<Pod> = self.api(namespace);
-        api.create(&PostParams::default(), &pod).await.map_err(failed("create a pod"))?;
+        api.create(&PostParams::default(), &pod)
+            .await
+            .map_err(failed("create a pod"))?;
         Ok(())
     }
 
     /// Deletes a pod, unless another one has taken its name.
     async fn delete_pod(&self, pod: &Pod) -> Result<(), ReconcileError> {
         let api: Api<Pod> = self.api(&pod.namespace().unwrap_or_default());
-        let only = Preconditions { uid: pod.uid(), resource_version: None };
+        let only = Preconditions {
+            uid: pod.uid(),
+            resource_version: None,
+        };
         let params = DeleteParams::background().preconditions(only);
         match api.delete(&pod.name_any(), &params).await {
             Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
@@ -150,7 +162,10 @@ impl Context {
 }
 
 fn failed(action: &'static str) -> impl FnOnce(kube::Error) -> ReconcileError {
-    move |source| ReconcileError::Api { action, source: Box::new(source) }
+    move |source| ReconcileError::Api {
+        action,
+        source: Box::new(source),
+    }
 }
 
 /// Another look after `wait`, or at the next change.
@@ -193,7 +208,9 @@ async fn drive<K: Resource>(
 }
 
 /// The reference that makes `owner` the controller of what it creates.
-fn controlled_by<K: Resource<DynamicType = ()>>(owner: &K) -> Result<OwnerReference, ReconcileError> {
+fn controlled_by<K: Resource<DynamicType = ()>>(
+    owner: &K,
+) -> Result<OwnerReference, ReconcileError> {
     owner
         .controller_owner_ref(&())
         .ok_or_else(|| ReconcileError::Invalid("the object has no name or no uid yet".to_owned()))

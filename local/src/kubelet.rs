@@ -130,8 +130,13 @@ impl Kubelet {
 
     async fn register(&self) {
         let config = &self.config;
-        while let Err(error) =
-            node::register(self.client.clone(), self.clock, &config.node, config.host_ip).await
+        while let Err(error) = node::register(
+            self.client.clone(),
+            self.clock,
+            &config.node,
+            config.host_ip,
+        )
+        .await
         {
             tracing::warn!(node = config.node, %error, "cannot register the node");
             tokio::time::sleep(RETRY_REGISTER).await;
@@ -196,15 +201,24 @@ impl Workers {
     fn seen(&mut self, pod: Pod) {
         let node = &self.kubelet.config.node;
         if schedule::is_unscheduled(&pod) {
-            self.chores.spawn(schedule::bind(self.kubelet.client.clone(), pod, node.clone()));
+            self.chores.spawn(schedule::bind(
+                self.kubelet.client.clone(),
+                pod,
+                node.clone(),
+            ));
             return;
         }
         let bound_to = pod.spec.as_ref().and_then(|spec| spec.node_name.as_ref());
-        let Some(uid) = pod.uid().filter(|_| bound_to == Some(node)) else { return };
+        let Some(uid) = pod.uid().filter(|_| bound_to == Some(node)) else {
+            return;
+        };
         let ending = pod.metadata.deletion_timestamp.as_ref().map(|_| {
             let grace = pod.metadata.deletion_grace_period_seconds;
             let seconds = grace.map(|seconds| u64::try_from(seconds).unwrap_or(0));
-            Ending { grace: seconds.map_or(DEFAULT_GRACE, Duration::from_secs), why: Why::Deleted }
+            Ending {
+                grace: seconds.map_or(DEFAULT_GRACE, Duration::from_secs),
+                why: Why::Deleted,
+            }
         });
         let pod = Arc::new(pod);
         let Some(handle) = self.known.get(&uid) else {
@@ -220,7 +234,10 @@ impl Workers {
 
     fn start(&mut self, uid: &str, pod: Arc<Pod>, ending: Option<Ending>) -> Handle {
         let seen = watch::Sender::new(Arc::clone(&pod));
-        let handle = Handle { seen, ending: watch::Sender::new(ending) };
+        let handle = Handle {
+            seen,
+            ending: watch::Sender::new(ending),
+        };
         let worker = Worker {
             client: self.kubelet.client.clone(),
             host_ip: self.kubelet.config.host_ip,
@@ -245,8 +262,12 @@ impl Workers {
 
     /// What is known and was not in a complete list is gone.
     fn missing(&mut self) {
-        let gone: Vec<String> =
-            self.known.keys().filter(|uid| !self.listed.contains(*uid)).cloned().collect();
+        let gone: Vec<String> = self
+            .known
+            .keys()
+            .filter(|uid| !self.listed.contains(*uid))
+            .cloned()
+            .collect();
         for uid in gone {
             self.vanished(&uid);
         }

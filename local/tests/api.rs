@@ -3,6 +3,7 @@
 //! apart. What only this server has (faults, a data directory, virtual time) is in `api::own` and
 //! `api::time`, which are left out then.
 
+#[cfg(test)]
 mod api {
     pub(crate) mod support;
 

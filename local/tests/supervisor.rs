@@ -1,14 +1,18 @@
 //! No process outlives its parent: real processes, real signals. The parent that is killed is this
 //! test program, started again in another role.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 use std::{
     fs,
-    io::{BufRead as _, BufReader},
+    io::{BufRead as _, BufReader, Write as _},
+    os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
     process::{Command, Stdio},
     time::Duration,
 };
 
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use sluice_local::kubelet::supervisor::{Child, Job, Shim};
 
 /// Says which job the parent's role is to run.
@@ -22,7 +26,11 @@ fn shim() -> Shim {
 
 fn shell(script: &str) -> Job {
     let argv = ["/bin/sh", "-c", script].map(str::to_owned).to_vec();
-    Job { argv, env: vec![("PATH".into(), std::env::var("PATH").unwrap())], cwd: None }
+    Job {
+        argv,
+        env: vec![("PATH".into(), std::env::var("PATH").unwrap())],
+        cwd: None,
+    }
 }
 
 /// Starts `script`, and a pipe that ends when the last process that has it open is gone.
@@ -35,7 +43,9 @@ fn started(script: &str) -> (Child, tokio::process::ChildStdout) {
 }
 
 async fn within<T>(what: impl Future<Output = T>) -> T {
-    tokio::time::timeout(DEADLINE, what).await.expect("it takes too long")
+    tokio::time::timeout(DEADLINE, what)
+        .await
+        .expect("it takes too long")
 }
 
 async fn line(out: &mut (impl tokio::io::AsyncRead + Unpin)) -> String {
@@ -105,14 +115,25 @@ async fn the_exit_code_is_the_commands() {
 #[tokio::test]
 async fn a_program_that_does_not_exist_is_127_and_a_sentence() {
     use tokio::io::AsyncReadExt as _;
-    let job = Job { argv: vec!["./no-such-program".to_owned()], ..Job::default() };
+    let job = Job {
+        argv: vec!["./no-such-program".to_owned()],
+        ..Job::default()
+    };
     let mut command = shim().command(&job);
     command.stderr(Stdio::piped());
     let mut child = Child::spawn(command).unwrap();
     let mut said = String::new();
-    child.take_stderr().unwrap().read_to_string(&mut said).await.unwrap();
+    child
+        .take_stderr()
+        .unwrap()
+        .read_to_string(&mut said)
+        .await
+        .unwrap();
     assert_eq!(within(child.wait()).await.unwrap(), 127);
-    assert!(said.contains("cannot start \"./no-such-program\""), "{said}");
+    assert!(
+        said.contains("cannot start \"./no-such-program\""),
+        "{said}"
+    );
 }
 
 #[tokio::test]
@@ -137,16 +158,36 @@ async fn sigterm_reaches_the_whole_group_and_may_be_answered() {
 }
 
 #[tokio::test]
+async fn a_second_sigterm_to_the_supervisor_kills() {
+    let (mut child, mut out) =
+        started("trap 'echo heard' TERM; echo up; while :; do sleep 1; done");
+    assert_eq!(within(line(&mut out)).await, "up");
+    for heard in ["heard", ""] {
+        kill_process(pid_of(child.pid()), Signal::TERM).unwrap();
+        assert_eq!(within(line(&mut out)).await, heard);
+    }
+    assert_eq!(within(child.wait()).await.unwrap(), 137);
+}
+
+#[tokio::test]
 async fn who_ignores_sigterm_is_killed_after_the_grace_with_all_it_started() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("pid");
-    let script = format!("trap '' TERM; {} echo up; while :; do sleep 1; done", escapee(&file));
+    let script = format!(
+        "trap '' TERM; {} echo up; while :; do sleep 1; done",
+        escapee(&file)
+    );
     let (mut child, mut out) = started(&script);
     assert_eq!(within(line(&mut out)).await, "up");
     let escaped = written(file).await;
-    let code = within(child.stop(Duration::from_millis(100))).await.unwrap();
+    let code = within(child.stop(Duration::from_millis(100)))
+        .await
+        .unwrap();
     assert_eq!(code, 137);
-    assert!(!is_alive(&escaped), "{escaped} is still there when the supervisor has ended");
+    assert!(
+        !is_alive(&escaped),
+        "{escaped} is still there when the supervisor has ended"
+    );
 }
 
 #[tokio::test]
@@ -163,10 +204,12 @@ async fn the_end_of_the_command_is_the_end_of_what_it_left_behind() {
 /// Not a test of its own: the parent that the next test kills.
 #[tokio::test]
 async fn parent_role() {
-    let Ok(script) = std::env::var(ROLE) else { return };
+    let Ok(script) = std::env::var(ROLE) else {
+        return;
+    };
     let command = shim().command(&shell(&script));
     let child = Child::spawn(command).unwrap();
-    println!("supervisor {}", child.pid());
+    writeln!(std::io::stdout(), "supervisor {}", child.pid()).unwrap();
     std::future::pending::<()>().await;
 }
 
@@ -178,6 +221,15 @@ struct Parent {
     supervisor: String,
 }
 
+impl Parent {
+    /// As `kill -9 -PGID` does, or a terminal that ends its foreground job.
+    fn kill_group(mut self) -> String {
+        kill_process_group(pid_of(self.process.id()), Signal::KILL).unwrap();
+        self.process.wait().unwrap();
+        std::mem::take(&mut self.supervisor)
+    }
+}
+
 impl Drop for Parent {
     fn drop(&mut self) {
         self.process.kill().unwrap();
@@ -185,10 +237,15 @@ impl Drop for Parent {
     }
 }
 
+fn pid_of(number: u32) -> Pid {
+    Pid::from_raw(number.try_into().unwrap()).unwrap()
+}
+
 fn parent(script: &str) -> Parent {
     let mut process = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "parent_role", "--nocapture"])
         .env(ROLE, script)
+        .process_group(0)
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
@@ -196,9 +253,16 @@ fn parent(script: &str) -> Parent {
     let supervisor = out
         .by_ref()
         .map_while(Result::ok)
-        .find_map(|line| line.split_once("supervisor ").map(|(_, pid)| pid.to_owned()))
+        .find_map(|line| {
+            line.split_once("supervisor ")
+                .map(|(_, pid)| pid.to_owned())
+        })
         .unwrap();
-    Parent { process, _out: out, supervisor }
+    Parent {
+        process,
+        _out: out,
+        supervisor,
+    }
 }
 
 #[tokio::test]
@@ -224,11 +288,9 @@ async fn nobody_outlives_a_parent_that_is_killed() {
 }
 
 #[tokio::test]
-async fn a_parent_killed_at_once_leaves_nobody_either() {
+async fn a_parent_killed_at_once_with_its_group_leaves_nobody_either() {
     for _ in 0..10 {
-        let parent = parent("while :; do sleep 1; done");
-        let supervisor = parent.supervisor.clone();
-        drop(parent);
+        let supervisor = parent("while :; do sleep 1; done").kill_group();
         gone(&supervisor).await;
     }
 }

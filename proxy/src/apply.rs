@@ -29,7 +29,7 @@ mod weights;
 
 pub(crate) use board::{Board, Refused};
 pub(crate) use epochs::number_epochs;
-pub(crate) use weights::{MAX_WEIGHTS, Taken, WeightBook};
+pub(crate) use weights::{Taken, WeightBook};
 
 /// Errors that are logged of one refused configuration; `/config` shows more.
 const LOGGED_ERRORS: usize = 20;

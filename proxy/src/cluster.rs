@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use uplink::check::OutlierPolicy;
+use uplink::document::Protocol;
 
 use crate::state::ClusterState;
 use crate::upstream::LocalEndpoint;
@@ -25,6 +26,7 @@ const DRAWS: usize = 4;
 pub(crate) struct LocalCluster {
     pub(crate) name: String,
     pub(crate) revision: String,
+    pub(crate) protocol: Protocol,
     pub(crate) state: Arc<ClusterState>,
     pub(crate) endpoints: Vec<Rc<LocalEndpoint>>,
     pub(crate) connect_timeout: Duration,

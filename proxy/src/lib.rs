@@ -8,8 +8,17 @@
 pub mod worker;
 pub mod accept;
 pub mod tls;
+mod wire;
+mod request;
 pub mod route;
+mod split;
+mod cluster;
+mod upstream;
+mod forward;
+mod relay;
 pub mod observe;
+mod error;
+mod respond;
 pub mod access_log;
 pub mod snapshot;
 pub mod state;

@@ -17,6 +17,8 @@ use uplink::check::{CertificateSource, CheckedConfig, ConfigError, Hostname};
 mod rehearsal;
 mod resolver;
 
+pub(crate) use resolver::Names;
+
 /// A certificate and its key, as they travel beside a snapshot.
 #[derive(Clone, PartialEq, Eq)]
 pub struct KeyPairBytes {
@@ -30,7 +32,7 @@ pub struct KeyPairBytes {
 #[derive(Clone, Debug, Default)]
 pub struct TlsSetup {
     pub(crate) server: Option<Arc<ServerConfig>>,
-    pub(crate) names: Arc<resolver::Names>,
+    pub(crate) names: Arc<Names>,
     described: Vec<CertificateDescription>,
 }
 

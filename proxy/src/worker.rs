@@ -18,11 +18,15 @@ use crate::clock::Clock;
 use crate::snapshot::Snapshot;
 use crate::state::State;
 
+pub(crate) mod connection;
 mod drain;
 mod limits;
+mod run;
+pub(crate) mod view;
 
 pub use drain::{DrainPhase, DrainSignal};
 pub use limits::Limits;
+pub(crate) use run::{LocalExecutor, Worker};
 
 /// What all workers share, and the control thread with them.
 #[derive(Debug)]
@@ -59,7 +63,7 @@ pub struct WorkerHandle {
 pub fn spawn(config: WorkerConfig) -> io::Result<WorkerHandle> {
     let shared = Arc::clone(&config.shared);
     let thread = std::thread::Builder::new().name(format!("worker-{}", config.index));
-    Ok(WorkerHandle { shared, thread: thread.spawn(move || run(config))? })
+    Ok(WorkerHandle { shared, thread: thread.spawn(move || run::run(config))? })
 }
 
 // === impl Shared ===
@@ -155,8 +159,4 @@ impl WorkerHandle {
     pub fn join(self) -> io::Result<()> {
         self.thread.join().unwrap_or_else(|_| Err(io::Error::other("the worker panicked")))
     }
-}
-
-fn run(_config: WorkerConfig) -> io::Result<()> {
-    Ok(())
 }

@@ -1,4 +1,13 @@
 //! Templates and a Rollout's arguments become the spec of an AnalysisRun.
+//!
+//! The templates that an analysis names are collected with the templates that those name
+//! ([`flatten`]), and become one list of metrics, arguments and rules. The Rollout's arguments are
+//! resolved against the Rollout ([`arguments`]) and override the templates' own. The metrics' own
+//! `{{args.x}}` stay as they are: they are filled in at each measurement, because a Secret may have
+//! changed by then.
+
+mod arguments;
+mod flatten;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -25,13 +34,13 @@ pub struct ComposeInput<'a> {
     pub analysis: &'a RolloutAnalysis,
     /// The templates that exist.
     pub templates: &'a Templates,
-    /// The hash of the stable pods.
+    /// The hash of the stable pods: `podTemplateHashValue: Stable`.
     pub stable_hash: &'a str,
-    /// The hash of the newest pods.
+    /// The hash of the newest pods: `podTemplateHashValue: Latest`.
     pub latest_hash: &'a str,
 }
 
-/// Why no run can be composed.
+/// Why no run can be composed; the texts are Argo's.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum ComposeError {
     /// A template does not exist.
@@ -42,20 +51,87 @@ pub enum ComposeError {
         /// Its name.
         name: String,
     },
+    /// Two templates, or one, have metrics of one name.
+    #[error("two metrics have the same name '{name}'")]
+    SameMetric {
+        /// The name.
+        name: String,
+    },
+    /// Two rules of one list are about the same metric.
+    #[error("two {list} metric rules have the same metric name '{name}'")]
+    SameRule {
+        /// `Dry-Run` or `Measurement Retention`.
+        list: &'static str,
+        /// The metric name in both.
+        name: String,
+    },
+    /// Two templates give an argument different values.
+    #[error(
+        "Argument `{name}` specified multiple times with different values: '{first}', '{second}'"
+    )]
+    ConflictingArgument {
+        /// The argument.
+        name: String,
+        /// Its value in the template that came first.
+        first: String,
+        /// Its value in a later one.
+        second: String,
+    },
+    /// An argument has no value and no source of one.
+    #[error("args.{name} was not resolved")]
+    Unresolved {
+        /// The argument.
+        name: String,
+    },
+    /// A `metadata` path that the downward API does not know.
+    #[error("unsupported fieldPath: {path}")]
+    UnsupportedField {
+        /// The path.
+        path: String,
+    },
+    /// A path that leads nowhere in the Rollout.
+    #[error("invalid path {path} in rollout")]
+    InvalidPath {
+        /// The path.
+        path: String,
+    },
+    /// A path that indexes a list with something else than a number in range.
+    #[error("invalid index '{index}' in path {path} in rollout")]
+    InvalidIndex {
+        /// The path.
+        path: String,
+        /// The index.
+        index: String,
+    },
+    /// A path that ends at a list or an object.
+    #[error("path {path} in rollout must terminate in a primitive value")]
+    NotPrimitive {
+        /// The path.
+        path: String,
+    },
 }
 
-/// Composes the spec of a run.
+/// Composes the spec of a run. Pure.
 pub fn run_for(input: &ComposeInput<'_>) -> Result<AnalysisRunSpec, ComposeError> {
-    let mut spec = AnalysisRunSpec::default();
-    for reference in &input.analysis.templates {
-        let name = reference.template_name.clone().unwrap_or_default();
-        let (kind, found) = match reference.cluster_scope {
-            Some(true) => ("ClusterAnalysisTemplate", input.templates.cluster.get(&name)),
-            _ => ("AnalysisTemplate", input.templates.namespaced.get(&name)),
-        };
-        let template = found.ok_or(ComposeError::NotFound { kind, name })?;
-        spec.metrics.extend(template.metrics.iter().cloned());
-        spec.args.extend(template.args.iter().cloned());
-    }
-    Ok(spec)
+    let flat = flatten::flatten(&input.analysis.templates, input.templates)?;
+    let dry_run = flatten::distinct(
+        "Dry-Run",
+        input.analysis.dry_run.iter().chain(&flat.dry_run),
+        |rule| &rule.metric_name,
+    )?;
+    let measurement_retention = flatten::distinct(
+        "Measurement Retention",
+        input.analysis.measurement_retention.iter().chain(&flat.measurement_retention),
+        |rule| &rule.metric_name,
+    )?;
+    Ok(AnalysisRunSpec {
+        args: arguments::merged(input, flat.args)?,
+        metrics: flat.metrics,
+        dry_run,
+        measurement_retention,
+        ..AnalysisRunSpec::default()
+    })
 }
+
+#[cfg(test)]
+mod tests;

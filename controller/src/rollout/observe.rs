@@ -1,7 +1,7 @@
 //! Observe: what is, as plain data. Read from the watch caches and from the proxies; everything
 //! after this works on [`Observed`] alone.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crds::{AnalysisRun, PodTemplate, Rollout};
 use jiff::Timestamp;
@@ -22,6 +22,8 @@ pub struct Observed {
     pub services: BTreeMap<String, ServiceView>,
     /// The AnalysisRuns that it controls.
     pub runs: Vec<AnalysisRun>,
+    /// Names of AnalysisRuns of its namespace that it does not control.
+    pub foreign_runs: BTreeSet<String>,
     /// The templates that it may refer to.
     pub templates: Templates,
     /// What the proxies say, about the newest revision.

@@ -192,6 +192,31 @@ fn release(scene: &Scene<'_>) -> Plan {
     draft.into_plan(status)
 }
 
+/// One change for each ReplicaSet: a second one would rely on a version that the first replaced.
+fn merged(actions: Vec<Action>) -> Vec<Action> {
+    let mut merged: Vec<Action> = Vec::new();
+    for action in actions {
+        let Action::ChangeReplicaSet(change) = action else {
+            merged.push(action);
+            continue;
+        };
+        let earlier = merged.iter_mut().find_map(|earlier| match earlier {
+            Action::ChangeReplicaSet(earlier) if earlier.name == change.name => Some(earlier),
+            _ => None,
+        });
+        match earlier {
+            Some(earlier) => {
+                earlier.replicas = change.replicas.or(earlier.replicas);
+                earlier.min_ready_seconds = change.min_ready_seconds.or(earlier.min_ready_seconds);
+                earlier.annotations.retain(|(key, _)| change.annotations.iter().all(|(other, _)| other != key));
+                earlier.annotations.extend(change.annotations);
+            }
+            None => merged.push(Action::ChangeReplicaSet(change)),
+        }
+    }
+    merged
+}
+
 // === impl Action ===
 
 impl Action {
@@ -226,10 +251,11 @@ impl Draft {
         self.events.push(EventNote { warning: true, reason: reason.to_owned(), message: message.into() });
     }
 
-    pub(crate) fn into_plan(mut self, status: RolloutStatus) -> Plan {
-        self.actions.sort_by_key(Action::stage);
+    pub(crate) fn into_plan(self, status: RolloutStatus) -> Plan {
+        let mut actions = merged(self.actions);
+        actions.sort_by_key(Action::stage);
         Plan {
-            actions: self.actions,
+            actions,
             status: Some(status),
             requeue_at: self.requeue_at,
             events: self.events,

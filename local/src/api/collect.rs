@@ -1,5 +1,5 @@
-//! The collector: what Kubernetes' garbage and namespace controllers do. It wakes after every
-//! write and looks, under one lock, until there is nothing left to do:
+//! The collector: what Kubernetes' garbage and namespace controllers do. It wakes after a
+//! write that may concern it and looks, under one lock, until there is nothing left to do:
 //!
 //! - an object whose owners are all gone goes too (an owner that never was counts as gone);
 //! - an owner that waits in the foreground goes when its dependents have gone;

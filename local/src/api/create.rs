@@ -15,7 +15,7 @@ use super::refuse::{self, Refusal};
 use super::request::Request;
 use super::route::{Outcome, Target};
 use super::store::State;
-use super::{names, patch};
+use super::{names, patch, protobuf};
 
 /// Service addresses are handed out of this /16 of the loopback range, which pods do not use.
 const SERVICE_RANGE: [u8; 2] = [127, 96];
@@ -76,6 +76,9 @@ pub(super) fn body_of(request: &Request) -> Result<Value, Refusal> {
             serde_saphyr::from_str(text)
                 .map_err(|error| refuse::bad_request(&format!("the body is not YAML: {error}")))?
         }
+        protobuf::MEDIA_TYPE => protobuf::read(&request.body).map_err(|why| {
+            refuse::unsupported_media_type(&format!("{media}: {why}"), "application/json")
+        })?,
         other => {
             let accepted = "application/json, application/yaml";
             return Err(refuse::unsupported_media_type(other, accepted));
@@ -195,7 +198,8 @@ fn check_namespace(state: &State, kind: &Kind, name: &str, namespace: &str) -> R
 /// What only the server may say about an object.
 fn identify(state: &mut State, creation: &Creation, object: &mut Value) {
     let kind = &creation.kind;
-    if kind.status {
+    // A node registers itself with its status; every other kind gets one later.
+    if kind.status && !kind.is("", "Node") {
         map_mut(object).shift_remove("status");
     }
     let uid = names::uid(&mut state.random);

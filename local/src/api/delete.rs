@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::answer::{self, Answer};
 use super::collect;
 use super::crd::stamp;
-use super::create::dry_run;
+use super::create::{body_of, dry_run};
 use super::kinds::Kind;
 use super::list;
 use super::object::{
@@ -63,10 +63,10 @@ enum Policy {
 }
 
 impl Deletion {
-    fn of(request: &Request, body: &[u8]) -> Result<Self, Refusal> {
+    fn of(request: &Request, body: Value) -> Result<Self, Refusal> {
         let mut options = DeleteOptions::default();
-        if !body.is_empty() {
-            options = serde_json::from_slice(body).map_err(|error| {
+        if !body.is_null() {
+            options = serde_json::from_value(body).map_err(|error| {
                 refuse::bad_request(&format!("the body is no DeleteOptions: {error}"))
             })?;
         }
@@ -115,13 +115,22 @@ impl Deletion {
     }
 }
 
+/// The options in the body, if there is one.
+fn options_of(request: &Request) -> Result<Value, Refusal> {
+    if request.body.is_empty() {
+        Ok(Value::Null)
+    } else {
+        body_of(request)
+    }
+}
+
 /// Answers `DELETE` of one object.
 pub(super) fn one(
     server: &ApiServer,
     request: &Request,
     target: &Target,
 ) -> Result<Answer, Refusal> {
-    let deletion = Deletion::of(request, &request.body)?;
+    let deletion = Deletion::of(request, options_of(request)?)?;
     let mut state = server.state();
     let object = state.find(&target.kind, &target.namespace, &target.name)?;
     let left = delete(&mut state, &target.kind, &object, &deletion)?;
@@ -147,7 +156,7 @@ pub(super) fn collection(
     if target.kind.is_namespace() || (target.kind.namespaced && target.namespace.is_empty()) {
         return Err(refuse::method_not_allowed());
     }
-    let deletion = Deletion::of(request, &request.body)?;
+    let deletion = Deletion::of(request, options_of(request)?)?;
     let interest = list::interest(request, target)?;
     let mut state = server.state();
     let objects = list::wanted(&state, &interest);
@@ -167,13 +176,8 @@ pub(super) fn evict(
     request: &Request,
     target: &Target,
 ) -> Result<Answer, Refusal> {
-    let eviction: Value = serde_json::from_slice(&request.body)
-        .map_err(|error| refuse::bad_request(&format!("the body is no Eviction: {error}")))?;
-    let options = match &eviction["deleteOptions"] {
-        Value::Null => Vec::new(),
-        options => options.to_string().into_bytes(),
-    };
-    let deletion = Deletion::of(request, &options)?;
+    let mut eviction = body_of(request)?;
+    let deletion = Deletion::of(request, eviction["deleteOptions"].take())?;
     let mut state = server.state();
     let pod = state.find(&target.kind, &target.namespace, &target.name)?;
     delete(&mut state, &target.kind, &pod, &deletion)?;

@@ -25,6 +25,9 @@ use super::server::ApiServer;
 /// Bodies may be as large as Kubernetes allows.
 const BODY_LIMIT: usize = 3 * 1024 * 1024;
 
+/// Connections open at once; one more is closed as it comes.
+const CONNECTIONS: usize = 1024;
+
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// The door of this process.
@@ -126,6 +129,9 @@ pub(super) async fn serve(server: Arc<ApiServer>, listener: TcpListener, stop: C
             () = stop.cancelled() => break,
         };
         match accepted {
+            Ok((_, peer)) if connections.len() >= CONNECTIONS => {
+                tracing::warn!(%peer, "a connection was closed: there are too many");
+            }
             Ok((stream, _)) => {
                 connections.spawn(connection(server.clone(), stream, stop.clone()));
             }

@@ -77,6 +77,8 @@ struct Line<'a> {
 pub(super) struct Journal {
     directory: PathBuf,
     file: File,
+    /// What the file holds of whole lines.
+    size: u64,
     lines: usize,
     /// Held for as long as the journal is.
     _lock: File,
@@ -107,17 +109,17 @@ impl Journal {
         let lines = later.len();
         entries.extend(later);
         entries.retain(|entry| !entry.place.is_empty());
-        let file = append_to(&directory.join(JOURNAL))?;
-        Ok((
-            Self {
-                directory: directory.to_owned(),
-                file,
-                lines,
-                _lock: lock,
-            },
-            entries,
-            revision,
-        ))
+        let path = directory.join(JOURNAL);
+        let file = append_to(&path)?;
+        let size = file.metadata().map_err(at(&path))?.len();
+        let journal = Self {
+            directory: directory.to_owned(),
+            file,
+            size,
+            lines,
+            _lock: lock,
+        };
+        Ok((journal, entries, revision))
     }
 
     pub(super) fn append(
@@ -139,7 +141,12 @@ impl Journal {
             source: error.into(),
         })?;
         line.push(b'\n');
-        self.file.write_all(&line).map_err(at(&path))?;
+        if let Err(error) = self.file.write_all(&line) {
+            // Half a line (the disk is full, say) must not stand before the next whole one.
+            self.file.set_len(self.size).map_err(at(&path))?;
+            return Err(at(&path)(error));
+        }
+        self.size += line.len() as u64;
         self.lines += 1;
         Ok(())
     }
@@ -187,7 +194,7 @@ impl Journal {
         self.file
             .set_len(0)
             .map_err(at(&self.directory.join(JOURNAL)))?;
-        self.lines = 0;
+        (self.size, self.lines) = (0, 0);
         Ok(())
     }
 }
@@ -253,5 +260,51 @@ fn read(path: &Path) -> Result<Vec<Entry>, JournalError> {
         })?;
         entries.push(entry);
         whole += size as u64;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use serde_json::json;
+
+    use super::{Entry, Journal};
+
+    fn told(entries: &[Entry]) -> Vec<String> {
+        let told = entries.iter().map(|entry| {
+            let gone = if entry.object.is_some() { "" } else { " gone" };
+            format!("{} {}{gone}", entry.revision, entry.key.1)
+        });
+        told.collect()
+    }
+
+    #[test]
+    fn a_snapshot_takes_the_place_of_the_journal_before_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let key = |name: &str| (String::new(), name.to_owned());
+        let (mut journal, entries, revision) = Journal::open(directory.path()).unwrap();
+        assert_eq!((told(&entries), revision), (vec![], 0));
+        let place: Arc<str> = Arc::from("pods");
+        let object = Arc::new(json!({"a": 1}));
+        journal.append(1, &place, &key("a"), Some(&object)).unwrap();
+        journal.append(2, &place, &key("a"), None).unwrap();
+        journal.append(3, &place, &key("b"), Some(&object)).unwrap();
+        let old = std::fs::read(directory.path().join("journal.jsonl")).unwrap();
+        journal
+            .compact(3, [(&place, &key("b"), &object)].into_iter())
+            .unwrap();
+        journal.append(4, &place, &key("c"), Some(&object)).unwrap();
+        drop(journal);
+        let (journal, entries, revision) = Journal::open(directory.path()).unwrap();
+        assert_eq!(
+            (told(&entries), revision),
+            (vec!["3 b".to_owned(), "4 c".to_owned()], 4)
+        );
+        drop(journal);
+        // A crash after the new snapshot and before the emptying of the journal.
+        std::fs::write(directory.path().join("journal.jsonl"), old).unwrap();
+        let (_journal, entries, revision) = Journal::open(directory.path()).unwrap();
+        assert_eq!((told(&entries), revision), (vec!["3 b".to_owned()], 3));
     }
 }

@@ -128,3 +128,36 @@ fn bracket(inner: &str) -> Result<Step, String> {
             format!("[{inner}] is not supported; [0], [*], ['key'] and [?(@.key==\"text\")] are")
         })
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::Path;
+
+    #[test]
+    fn paths_find_what_printer_columns_name() {
+        let object =
+            json!({"a": {"b": 1, "x.y": 2, "l": [{"t": "p", "v": 3}, {"t": "q", "v": 4}]}});
+        for (path, wanted) in [
+            (".a.b", json!([1])),
+            ("$.a.b", json!([1])),
+            (".a.x\\.y", json!([2])),
+            (".a['x.y']", json!([2])),
+            (".a.l[1].v", json!([4])),
+            (".a.l[*].v", json!([3, 4])),
+            (".a.l[?(@.t==\"q\")].v", json!([4])),
+            (".a.none.v", json!([])),
+        ] {
+            let found = Path::parse(path).unwrap();
+            assert_eq!(json!(found.find(&object)), wanted, "{path}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_understood_is_refused() {
+        for path in ["", "a", ".a[", ".a[1:2]", ".a[?(@.b>1)]", ".a..b"] {
+            assert!(Path::parse(path).is_err(), "{path}");
+        }
+    }
+}

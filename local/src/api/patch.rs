@@ -31,6 +31,10 @@ pub(super) fn patch(
     target: &Target,
 ) -> Result<Outcome, Refusal> {
     let kind = &target.kind;
+    if media_type(&request.content_type) == APPLY {
+        // It would create what is not there, so it is refused before anything is looked for.
+        return Err(apply_is_not_done());
+    }
     let old = state.find(kind, &target.namespace, &target.name)?;
     let patched = apply(request, kind, present(kind, &old).into_owned())?;
     let given = text(&patched, "/metadata/resourceVersion");
@@ -61,10 +65,7 @@ pub(super) fn apply(request: &Request, kind: &Kind, object: Value) -> Result<Val
         STRATEGIC if kind.custom().is_none() => {
             strategic::merge(kind, object, &patch_object(request)?)?
         }
-        APPLY => {
-            let sentence = "server-side apply is not built yet; use kubectl apply without --server-side, or a merge patch";
-            return Err(refuse::not_done(sentence));
-        }
+        APPLY => return Err(apply_is_not_done()),
         other => return Err(refuse::unsupported_media_type(other, &accepted)),
     };
     if patched.is_object() && patched["metadata"].is_object() {
@@ -74,6 +75,11 @@ pub(super) fn apply(request: &Request, kind: &Kind, object: Value) -> Result<Val
             "the patch leaves no object with metadata behind",
         ))
     }
+}
+
+fn apply_is_not_done() -> Refusal {
+    let sentence = "server-side apply is not built yet; use kubectl apply without --server-side, or a merge patch";
+    refuse::not_done(sentence)
 }
 
 fn patch_object(request: &Request) -> Result<Value, Refusal> {

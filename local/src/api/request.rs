@@ -134,3 +134,55 @@ fn decode(text: &str) -> String {
     }
     String::from_utf8_lossy(&out).into_owned()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Path, Query};
+
+    #[test]
+    fn paths_lead_to_resources() {
+        for (path, wanted) in [
+            ("/api/v1/pods", Some("/v1/pods//-/-")),
+            ("/api/v1/namespaces/a/pods/p", Some("/v1/pods/a/p/-")),
+            ("/api/v1/namespaces/a/pods/p/log", Some("/v1/pods/a/p/log")),
+            ("/api/v1/namespaces/a", Some("/v1/namespaces//a/-")),
+            (
+                "/api/v1/namespaces/a/status",
+                Some("/v1/namespaces//a/status"),
+            ),
+            (
+                "/apis/apps/v1/namespaces/a/replicasets/r/scale",
+                Some("apps/v1/replicasets/a/r/scale"),
+            ),
+            (
+                "/api/v1/namespaces/a/pods/p/proxy/x",
+                Some("/v1/pods/a/p/proxy/x"),
+            ),
+            ("/apis/x.io/v1/cats/a%2Fb", Some("x.io/v1/cats//a/b/-")),
+            ("/api/v1/pods//log", None),
+            ("/apis/apps", None),
+            ("/metrics", None),
+        ] {
+            let told = Path::parse(path).map(|path| {
+                let or_dash = |part: Option<String>| part.unwrap_or_else(|| "-".to_owned());
+                let namespace = path.namespace.unwrap_or_default();
+                let (name, subresource) = (or_dash(path.name), or_dash(path.subresource));
+                format!(
+                    "{}/{}/{}/{namespace}/{name}/{subresource}",
+                    path.group, path.version, path.plural
+                )
+            });
+            assert_eq!(told.as_deref(), wanted, "{path}");
+        }
+    }
+
+    #[test]
+    fn queries_are_decoded() {
+        let query = Query::parse("labelSelector=a%3Db%2Cc+in+(d)&watch=true&limit=5&bad=x%zz");
+        assert_eq!(query.get("labelSelector"), Some("a=b,c in (d)"));
+        assert!(query.flag("watch") && !query.flag("limit"));
+        assert_eq!(query.number("limit").unwrap(), Some(5));
+        assert!(query.number("bad").is_err());
+        assert_eq!(query.get("bad"), Some("x%zz"));
+    }
+}

@@ -57,7 +57,7 @@ async fn dispatch(server: &Arc<ApiServer>, request: &Request) -> Result<Answer, 
         return logs::read(server, request, &target.namespace, &target.name).await;
     }
     let answered = verb(server, request, &target);
-    if request.method != Method::GET {
+    if request.method != Method::GET && server.state().take_unswept() {
         server.garbage.notify_one();
     }
     answered

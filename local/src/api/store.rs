@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use super::crd;
 use super::journal::{Entry, Journal};
 use super::kinds::{Kind, Kinds};
-use super::object::{metadata_mut, name, namespace};
+use super::object::{is_deleting, list, metadata_mut, name, namespace};
 use super::refuse::{self, Refusal};
 use super::select::Selector;
 
@@ -34,6 +34,8 @@ pub(super) struct State {
     history_limit: usize,
     watchers: Vec<Watcher>,
     journal: Option<Journal>,
+    /// Something changed that may leave the collector work.
+    unswept: bool,
 }
 
 /// What happened to an object.
@@ -112,6 +114,7 @@ impl State {
             history_limit,
             watchers: Vec::new(),
             journal: None,
+            unswept: true,
         }
     }
 
@@ -180,6 +183,13 @@ impl State {
         self.keep(kind, &key, Some(&object), revision)?;
         let objects = self.objects.entry(kind.place.clone()).or_default();
         let previous = objects.insert(key, object.clone());
+        let owned = |object: &Value| !list(object, "/metadata/ownerReferences").is_empty();
+        let concerns_owners = owned(&object) || previous.as_deref().is_some_and(owned);
+        let owners_changed = previous.as_ref().map(|previous| {
+            previous.pointer("/metadata/ownerReferences")
+                != object.pointer("/metadata/ownerReferences")
+        });
+        self.unswept |= is_deleting(&object) || (concerns_owners && owners_changed.unwrap_or(true));
         let action = if previous.is_some() {
             Action::Modified
         } else {
@@ -210,6 +220,7 @@ impl State {
         let mut gone = object.clone();
         stamp_revision(&mut gone, revision);
         let gone = Arc::new(gone);
+        self.unswept = true;
         if kind.is_crd() {
             self.kinds.forget(name(object));
         }
@@ -298,6 +309,11 @@ impl State {
         let (queue, changes) = mpsc::channel(WATCHER_QUEUE);
         self.watchers.push(Watcher { interest, queue });
         (missed, changes)
+    }
+
+    /// Whether the collector has anything to look for since it was last asked.
+    pub(super) fn take_unswept(&mut self) -> bool {
+        std::mem::take(&mut self.unswept)
     }
 
     /// Closes every watch, as a server that restarts does.

@@ -68,12 +68,21 @@ pub async fn run(client: Client, clock: Clock, stop: CancellationToken) {
     let controller = Controller::new(services, watcher::Config::default());
     let known = controller.store();
     let looks = controller
-        .owns(Api::<EndpointSlice>::all(client.clone()), watcher::Config::default())
-        .watches(Api::<Pod>::all(client), watcher::Config::default(), move |pod| {
-            beside(&pod, &known)
-        })
+        .owns(
+            Api::<EndpointSlice>::all(client.clone()),
+            watcher::Config::default(),
+        )
+        .watches(
+            Api::<Pod>::all(client),
+            watcher::Config::default(),
+            move |pod| beside(&pod, &known),
+        )
         .graceful_shutdown_on(stop.cancelled_owned())
-        .run(reconcile, |object, error, _| after(&*object, error), context);
+        .run(
+            reconcile,
+            |object, error, _| after(&*object, error),
+            context,
+        );
     drive(looks).await;
 }
 
@@ -91,21 +100,40 @@ fn beside(pod: &Pod, known: &Store<Service>) -> Vec<ObjectRef<Service>> {
 async fn reconcile(seen: Arc<Service>, context: Arc<Context>) -> Result<Action, ReconcileError> {
     let namespace = seen.namespace().unwrap_or_default();
     let services: Api<Service> = context.api(&namespace);
-    let service = services.get_opt(&seen.name_any()).await.map_err(failed("read the Service"))?;
+    let service = services
+        .get_opt(&seen.name_any())
+        .await
+        .map_err(failed("read the Service"))?;
     let Some(service) = service.filter(|service| service.metadata.deletion_timestamp.is_none())
     else {
         return Ok(Action::await_change());
     };
-    let Some(selector) = selector(&service) else { return Ok(Action::await_change()) };
-    let query: Vec<String> = selector.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    let Some(selector) = selector(&service) else {
+        return Ok(Action::await_change());
+    };
+    let query: Vec<String> = selector
+        .iter()
+        .map(|(key, value)| format!("{key}={value}"))
+        .collect();
     let pods: Api<Pod> = context.api(&namespace);
-    let pods = pods.list(&ListParams::default().labels(&query.join(","))).await;
+    let pods = pods
+        .list(&ListParams::default().labels(&query.join(",")))
+        .await;
     let pods = pods.map_err(failed("list pods"))?.items;
     let slices: Api<EndpointSlice> = context.api(&namespace);
-    let ours = format!("{SERVICE_NAME}={},{MANAGED_BY}={MANAGER}", service.name_any());
+    let ours = format!(
+        "{SERVICE_NAME}={},{MANAGED_BY}={MANAGER}",
+        service.name_any()
+    );
     let existing = slices.list(&ListParams::default().labels(&ours)).await;
     let existing = existing.map_err(failed("list EndpointSlices"))?.items;
-    act(&slices, plan(&service, &pods, &existing), &service, &context).await?;
+    act(
+        &slices,
+        plan(&service, &pods, &existing),
+        &service,
+        &context,
+    )
+    .await?;
     Ok(Action::await_change())
 }
 
@@ -123,7 +151,10 @@ async fn act(
     for mut slice in plan.create {
         slice.metadata.name = Some(context.name(&service.name_any()));
         slice.metadata.owner_references = Some(vec![controlled_by(service)?]);
-        slices.create(&params, &slice).await.map_err(failed("create an EndpointSlice"))?;
+        slices
+            .create(&params, &slice)
+            .await
+            .map_err(failed("create an EndpointSlice"))?;
     }
     for name in plan.delete {
         match slices.delete(&name, &DeleteParams::default()).await {
@@ -165,7 +196,10 @@ fn renewed(slice: &EndpointSlice, new: EndpointSlice) -> Option<EndpointSlice> {
         new.metadata.labels.clone().unwrap_or_default(),
     );
     let renewed = EndpointSlice {
-        metadata: ObjectMeta { labels: Some(labels), ..slice.metadata.clone() },
+        metadata: ObjectMeta {
+            labels: Some(labels),
+            ..slice.metadata.clone()
+        },
         ..new
     };
     (renewed != *slice).then_some(renewed)
@@ -179,9 +213,13 @@ fn wanted(service: &Service, pods: &[Pod]) -> Vec<EndpointSlice> {
     let mut pods: Vec<&Pod> = pods.iter().filter(|pod| !is_finished(pod)).collect();
     pods.sort_by_key(|pod| (pod.creation_timestamp(), pod.name_any()));
     for pod in pods {
-        let Some(endpoint) = endpoint(pod, publish) else { continue };
-        let numbers: Vec<EndpointPort> =
-            ports.iter().filter_map(|port| resolved(port, pod)).collect();
+        let Some(endpoint) = endpoint(pod, publish) else {
+            continue;
+        };
+        let numbers: Vec<EndpointPort> = ports
+            .iter()
+            .filter_map(|port| resolved(port, pod))
+            .collect();
         match groups.iter_mut().find(|(known, _)| *known == numbers) {
             Some((_, endpoints)) if endpoints.len() >= MAX_ENDPOINTS => {}
             Some((_, endpoints)) => endpoints.push(endpoint),
@@ -191,7 +229,10 @@ fn wanted(service: &Service, pods: &[Pod]) -> Vec<EndpointSlice> {
     if groups.is_empty() {
         groups.push((Vec::new(), Vec::new()));
     }
-    groups.into_iter().map(|group| slice(service, group)).collect()
+    groups
+        .into_iter()
+        .map(|group| slice(service, group))
+        .collect()
 }
 
 fn slice(
@@ -201,7 +242,10 @@ fn slice(
     let mut labels = service.labels().clone();
     labels.insert(SERVICE_NAME.to_owned(), service.name_any());
     labels.insert(MANAGED_BY.to_owned(), MANAGER.to_owned());
-    let cluster_ip = service.spec.as_ref().and_then(|spec| spec.cluster_ip.as_deref());
+    let cluster_ip = service
+        .spec
+        .as_ref()
+        .and_then(|spec| spec.cluster_ip.as_deref());
     if cluster_ip == Some("None") {
         labels.insert(HEADLESS.to_owned(), String::new());
     }
@@ -218,7 +262,12 @@ fn slice(
 }
 
 fn endpoint(pod: &Pod, publish_not_ready: bool) -> Option<Endpoint> {
-    let address = pod.status.as_ref()?.pod_ip.clone().filter(|ip| !ip.is_empty())?;
+    let address = pod
+        .status
+        .as_ref()?
+        .pod_ip
+        .clone()
+        .filter(|ip| !ip.is_empty())?;
     let serving = is_ready(pod);
     let terminating = is_terminating(pod);
     Some(Endpoint {
@@ -244,8 +293,7 @@ fn endpoint(pod: &Pod, publish_not_ready: bool) -> Option<Endpoint> {
 fn resolved(port: &ServicePort, pod: &Pod) -> Option<EndpointPort> {
     let protocol = port.protocol.clone().unwrap_or_else(|| "TCP".to_owned());
     let number = match &port.target_port {
-        None => port.port,
-        Some(IntOrString::Int(0)) => port.port,
+        None | Some(IntOrString::Int(0)) => port.port,
         Some(IntOrString::Int(number)) => *number,
         Some(IntOrString::String(name)) => *named_ports(pod).get(&(name.as_str(), &*protocol))?,
     };
@@ -269,5 +317,10 @@ fn named_ports(pod: &Pod) -> HashMap<(&str, &str), i32> {
 }
 
 fn selector(service: &Service) -> Option<&BTreeMap<String, String>> {
-    service.spec.as_ref()?.selector.as_ref().filter(|selector| !selector.is_empty())
+    service
+        .spec
+        .as_ref()?
+        .selector
+        .as_ref()
+        .filter(|selector| !selector.is_empty())
 }

@@ -5,7 +5,7 @@
 //! refused with a Failed condition that says so: indexed completion, pod failure policies, success
 //! policies. Finished pods are counted while they exist; a counter in status never falls.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::{
@@ -41,7 +41,7 @@ const OLD_JOB_NAME: &str = "job-name";
 /// The delay before the first failed pod is replaced; it doubles with each further one.
 const BACKOFF: Duration = Duration::from_secs(10);
 /// The longest such delay.
-const LONGEST_BACKOFF: Duration = Duration::from_secs(600);
+const LONGEST_BACKOFF: Duration = Duration::from_mins(10);
 /// How many failures Kubernetes tolerates by default.
 const BACKOFF_LIMIT: i32 = 6;
 /// The most pods that one look creates.
@@ -69,14 +69,21 @@ pub async fn run(client: Client, clock: Clock, stop: CancellationToken) {
     let looks = Controller::new(jobs, watcher::Config::default())
         .owns(Api::<Pod>::all(client), watcher::Config::default())
         .graceful_shutdown_on(stop.cancelled_owned())
-        .run(reconcile, |object, error, _| after(&*object, error), context);
+        .run(
+            reconcile,
+            |object, error, _| after(&*object, error),
+            context,
+        );
     drive(looks).await;
 }
 
 async fn reconcile(seen: Arc<Job>, context: Arc<Context>) -> Result<Action, ReconcileError> {
     let namespace = seen.namespace().unwrap_or_default();
     let jobs: Api<Job> = context.api(&namespace);
-    let job = jobs.get_opt(&seen.name_any()).await.map_err(failed("read the Job"))?;
+    let job = jobs
+        .get_opt(&seen.name_any())
+        .await
+        .map_err(failed("read the Job"))?;
     let Some(job) =
         job.filter(|job| job.uid() == seen.uid() && job.metadata.deletion_timestamp.is_none())
     else {
@@ -96,9 +103,14 @@ async fn reconcile(seen: Arc<Job>, context: Arc<Context>) -> Result<Action, Reco
         context.delete_pod(pod).await?;
     }
     if plan.expired {
-        let only = Preconditions { uid: Some(uid), resource_version: None };
+        let only = Preconditions {
+            uid: Some(uid),
+            resource_version: None,
+        };
         let params = DeleteParams::background().preconditions(only);
-        jobs.delete(&job.name_any(), &params).await.map_err(failed("delete the finished Job"))?;
+        jobs.delete(&job.name_any(), &params)
+            .await
+            .map_err(failed("delete the finished Job"))?;
     }
     Ok(look_again(plan.again))
 }
@@ -107,14 +119,26 @@ async fn create_pod(job: &Job, context: &Context) -> Result<(), ReconcileError> 
     let mut template = job.spec.clone().unwrap_or_default().template;
     let meta = template.metadata.get_or_insert_default();
     let labels = [CONTROLLER_UID, JOB_NAME, OLD_JOB_NAME].map(str::to_owned);
-    let values = [job.uid().unwrap_or_default(), job.name_any(), job.name_any()];
-    meta.labels =
-        Some(super::merged(meta.labels.as_ref(), BTreeMap::from_iter(labels.into_iter().zip(values))));
+    let values = [
+        job.uid().unwrap_or_default(),
+        job.name_any(),
+        job.name_any(),
+    ];
+    meta.labels = Some(super::merged(
+        meta.labels.as_ref(),
+        labels.into_iter().zip(values).collect(),
+    ));
     let place = (job.namespace().unwrap_or_default(), job.name_any());
-    context.create_pod(controlled_by(job)?, &template, (&place.0, &place.1)).await
+    context
+        .create_pod(controlled_by(job)?, &template, (&place.0, &place.1))
+        .await
 }
 
-async fn write_status(jobs: &Api<Job>, job: &Job, status: &JobStatus) -> Result<(), ReconcileError> {
+async fn write_status(
+    jobs: &Api<Job>,
+    job: &Job,
+    status: &JobStatus,
+) -> Result<(), ReconcileError> {
     if job.status.as_ref().map(with_zeros).as_ref() == Some(&with_zeros(status)) {
         return Ok(());
     }
@@ -123,9 +147,13 @@ async fn write_status(jobs: &Api<Job>, job: &Job, status: &JobStatus) -> Result<
         // A merge patch keeps what it does not mention.
         patch["status"]["startTime"] = serde_json::Value::Null;
     }
-    jobs.patch_status(&job.name_any(), &PatchParams::default(), &Patch::Merge(patch))
-        .await
-        .map_err(failed("write the Job's status"))?;
+    jobs.patch_status(
+        &job.name_any(),
+        &PatchParams::default(),
+        &Patch::Merge(patch),
+    )
+    .await
+    .map_err(failed("write the Job's status"))?;
     Ok(())
 }
 
@@ -147,15 +175,26 @@ pub fn plan<'a>(job: &Job, pods: &'a [Pod], now: Timestamp) -> Plan<'a> {
         };
     }
     if let Some((kind, reason, message)) = verdict(&spec, &status, now) {
-        status.conditions.get_or_insert_default().push(condition(kind, reason, message, now));
+        status
+            .conditions
+            .get_or_insert_default()
+            .push(condition(kind, reason, message, now));
         status.active = Some(0);
         status.ready = Some(0);
         if kind == "Complete" {
             status.completion_time = Some(Time(now));
         }
-        let again = spec.ttl_seconds_after_finished.and_then(|s| u64::try_from(s).ok());
+        let again = spec
+            .ttl_seconds_after_finished
+            .and_then(|s| u64::try_from(s).ok());
         let again = again.map(Duration::from_secs);
-        return Plan { create: 0, delete: active, status, expired: false, again };
+        return Plan {
+            create: 0,
+            delete: active,
+            status,
+            expired: false,
+            again,
+        };
     }
     let wanted = wanted(&spec, &status);
     let delay = backoff(pods, now);
@@ -175,14 +214,22 @@ pub fn plan<'a>(job: &Job, pods: &'a [Pod], now: Timestamp) -> Plan<'a> {
 fn counted(job: &Job, pods: &[Pod], active: &[&Pod], now: Timestamp) -> JobStatus {
     let old = job.status.clone().unwrap_or_default();
     let ended = |wanted: &str| pods.iter().filter(|pod| phase(pod) == wanted).count();
-    let suspended = job.spec.as_ref().and_then(|spec| spec.suspend).unwrap_or(false);
+    let suspended = job
+        .spec
+        .as_ref()
+        .and_then(|spec| spec.suspend)
+        .unwrap_or(false);
     JobStatus {
         active: Some(count(active.len())),
         ready: Some(count(active.iter().filter(|pod| is_ready(pod)).count())),
         succeeded: Some(count(ended("Succeeded")).max(old.succeeded.unwrap_or(0))),
         failed: Some(count(ended("Failed")).max(old.failed.unwrap_or(0))),
         // The deadline of a suspended Job starts anew when it is resumed.
-        start_time: if suspended { None } else { Some(old.start_time.unwrap_or(Time(now))) },
+        start_time: if suspended {
+            None
+        } else {
+            Some(old.start_time.unwrap_or(Time(now)))
+        },
         conditions: old.conditions,
         completion_time: old.completion_time,
         ..JobStatus::default()
@@ -244,17 +291,29 @@ fn wanted(spec: &JobSpec, status: &JobStatus) -> usize {
 
 /// How long the replacement of failed pods still has to wait. A success resets the count.
 fn backoff(pods: &[Pod], now: Timestamp) -> Duration {
-    let last_success = pods.iter().filter(|pod| phase(pod) == "Succeeded").filter_map(finished).max();
+    let last_success = pods
+        .iter()
+        .filter(|pod| phase(pod) == "Succeeded")
+        .filter_map(finished)
+        .max();
     let failures: Vec<Timestamp> = pods
         .iter()
         .filter(|pod| phase(pod) == "Failed")
         .filter_map(finished)
         .filter(|failure| last_success.is_none_or(|success| *failure > success))
         .collect();
-    let Some(last) = failures.iter().max() else { return Duration::ZERO };
+    let Some(last) = failures.iter().max() else {
+        return Duration::ZERO;
+    };
     let doublings = u32::try_from(failures.len() - 1).unwrap_or(u32::MAX);
-    let delay = BACKOFF.saturating_mul(2_u32.saturating_pow(doublings)).min(LONGEST_BACKOFF);
-    until(*last, i64::try_from(delay.as_secs()).unwrap_or(i64::MAX), now)
+    let delay = BACKOFF
+        .saturating_mul(2_u32.saturating_pow(doublings))
+        .min(LONGEST_BACKOFF);
+    until(
+        *last,
+        i64::try_from(delay.as_secs()).unwrap_or(i64::MAX),
+        now,
+    )
 }
 
 /// When the pod's last container ended.
@@ -264,7 +323,8 @@ fn finished(pod: &Pod) -> Option<Timestamp> {
         let ended = container.state.as_ref()?.terminated.as_ref()?;
         ended.finished_at.as_ref().map(|time| time.0)
     });
-    ends.max().or_else(|| pod.metadata.creation_timestamp.as_ref().map(|time| time.0))
+    ends.max()
+        .or_else(|| pod.metadata.creation_timestamp.as_ref().map(|time| time.0))
 }
 
 fn ended_at(status: &JobStatus) -> Option<Timestamp> {

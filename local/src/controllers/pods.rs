@@ -17,7 +17,10 @@ pub fn is_controlled_by(pod: &Pod, uid: &str) -> bool {
 
 /// The pod's phase; a pod that nobody has looked at is `Pending`.
 pub fn phase(pod: &Pod) -> &str {
-    pod.status.as_ref().and_then(|status| status.phase.as_deref()).unwrap_or("Pending")
+    pod.status
+        .as_ref()
+        .and_then(|status| status.phase.as_deref())
+        .unwrap_or("Pending")
 }
 
 /// Has the pod ended for good?
@@ -55,11 +58,15 @@ pub fn until_available(pod: &Pod, min_ready: Duration, now: Timestamp) -> Option
     if min_ready.is_zero() {
         return Some(Duration::ZERO);
     }
-    let ready_for = now.duration_since(ready_since(pod)?).max(SignedDuration::ZERO);
+    let ready_for = now
+        .duration_since(ready_since(pod)?)
+        .max(SignedDuration::ZERO);
     Some(min_ready.saturating_sub(ready_for.unsigned_abs()))
 }
 
 fn ready_condition(pod: &Pod) -> Option<&PodCondition> {
     let conditions = pod.status.as_ref()?.conditions.as_ref()?;
-    conditions.iter().find(|condition| condition.type_ == "Ready")
+    conditions
+        .iter()
+        .find(|condition| condition.type_ == "Ready")
 }

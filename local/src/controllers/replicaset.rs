@@ -53,14 +53,21 @@ pub async fn run(client: Client, clock: Clock, stop: CancellationToken) {
     let looks = Controller::new(sets, watcher::Config::default())
         .owns(Api::<Pod>::all(client), watcher::Config::default())
         .graceful_shutdown_on(stop.cancelled_owned())
-        .run(reconcile, |object, error, _| after(&*object, error), context);
+        .run(
+            reconcile,
+            |object, error, _| after(&*object, error),
+            context,
+        );
     drive(looks).await;
 }
 
 async fn reconcile(seen: Arc<ReplicaSet>, context: Arc<Context>) -> Result<Action, ReconcileError> {
     let namespace = seen.namespace().unwrap_or_default();
     let sets: Api<ReplicaSet> = context.api(&namespace);
-    let set = sets.get_opt(&seen.name_any()).await.map_err(failed("read the ReplicaSet"))?;
+    let set = sets
+        .get_opt(&seen.name_any())
+        .await
+        .map_err(failed("read the ReplicaSet"))?;
     let Some(set) = set.filter(|set| set.uid() == seen.uid()) else {
         return Ok(Action::await_change());
     };
@@ -69,9 +76,18 @@ async fn reconcile(seen: Arc<ReplicaSet>, context: Arc<Context>) -> Result<Actio
     // Status first: an error while scaling must not hide what is.
     write_status(&sets, &set, &plan.status).await?;
     for _ in 0..plan.create {
-        let template = set.spec.as_ref().and_then(|spec| spec.template.clone()).unwrap_or_default();
-        let place = (namespace.as_str(), seen.metadata.name.as_deref().unwrap_or_default());
-        context.create_pod(controlled_by(&set)?, &template, place).await?;
+        let template = set
+            .spec
+            .as_ref()
+            .and_then(|spec| spec.template.clone())
+            .unwrap_or_default();
+        let place = (
+            namespace.as_str(),
+            seen.metadata.name.as_deref().unwrap_or_default(),
+        );
+        context
+            .create_pod(controlled_by(&set)?, &template, place)
+            .await?;
     }
     for pod in &plan.delete {
         context.delete_pod(pod).await?;
@@ -80,7 +96,11 @@ async fn reconcile(seen: Arc<ReplicaSet>, context: Arc<Context>) -> Result<Actio
 }
 
 async fn owned_pods(set: &ReplicaSet, context: &Context) -> Result<Vec<Pod>, ReconcileError> {
-    let selector = set.spec.as_ref().map(|spec| spec.selector.clone()).unwrap_or_default();
+    let selector = set
+        .spec
+        .as_ref()
+        .map(|spec| spec.selector.clone())
+        .unwrap_or_default();
     let selector = Selector::try_from(selector)
         .map_err(|error| ReconcileError::Invalid(format!("spec.selector: {error}")))?;
     let params = ListParams::default().labels_from(&selector);
@@ -107,32 +127,54 @@ async fn write_status(
         "terminatingReplicas": status.terminating_replicas,
         "observedGeneration": status.observed_generation,
     }});
-    sets.patch_status(&set.name_any(), &PatchParams::default(), &Patch::Merge(patch))
-        .await
-        .map_err(failed("write the ReplicaSet's status"))?;
+    sets.patch_status(
+        &set.name_any(),
+        &PatchParams::default(),
+        &Patch::Merge(patch),
+    )
+    .await
+    .map_err(failed("write the ReplicaSet's status"))?;
     Ok(())
 }
 
 /// Decides what a ReplicaSet needs, from the pods that it controls.
 pub fn plan<'a>(set: &ReplicaSet, pods: &'a [Pod], now: Timestamp) -> Plan<'a> {
-    let wanted = set.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1);
+    let wanted = set
+        .spec
+        .as_ref()
+        .and_then(|spec| spec.replicas)
+        .unwrap_or(1);
     let wanted = usize::try_from(wanted).unwrap_or(0);
     let mut active: Vec<&Pod> = pods.iter().filter(|pod| is_active(pod)).collect();
     let (status, again) = status(set, pods, &active, now);
     if set.metadata.deletion_timestamp.is_some() {
-        return Plan { create: 0, delete: Vec::new(), status, again };
+        return Plan {
+            create: 0,
+            delete: Vec::new(),
+            status,
+            again,
+        };
     }
     active.sort_by_key(|pod| usefulness(pod));
     let surplus = active.len().saturating_sub(wanted).min(BURST);
     let create = wanted.saturating_sub(active.len()).min(BURST);
     active.truncate(surplus);
-    Plan { create, delete: active, status, again }
+    Plan {
+        create,
+        delete: active,
+        status,
+        again,
+    }
 }
 
 /// The less useful a pod, the smaller: without a node, then pending, then not ready, then ready for
 /// the shorter time, then restarted more often, then younger.
 fn usefulness(pod: &Pod) -> impl Ord + use<> {
-    let assigned = pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref()).is_some();
+    let assigned = pod
+        .spec
+        .as_ref()
+        .and_then(|spec| spec.node_name.as_deref())
+        .is_some();
     let phase = match phase(pod) {
         "Pending" => 0,
         "Unknown" => 1,
@@ -147,7 +189,14 @@ fn usefulness(pod: &Pod) -> impl Ord + use<> {
         .unwrap_or(0);
     let created = pod.creation_timestamp().map(|time| time.0);
     let ready = (is_ready(pod), Reverse(ready_since(pod)));
-    (assigned, phase, ready, Reverse(restarts), Reverse(created), pod.name_any())
+    (
+        assigned,
+        phase,
+        ready,
+        Reverse(restarts),
+        Reverse(created),
+        pod.name_any(),
+    )
 }
 
 fn status(
@@ -164,7 +213,9 @@ fn status(
         .and_then(|meta| meta.labels)
         .unwrap_or_default();
     let labelled = active.iter().filter(|pod| {
-        template_labels.iter().all(|(key, value)| pod.labels().get(key) == Some(value))
+        template_labels
+            .iter()
+            .all(|(key, value)| pod.labels().get(key) == Some(value))
     });
     let waits: Vec<Duration> = active
         .iter()
@@ -183,7 +234,10 @@ fn status(
         observed_generation: set.metadata.generation,
         conditions: old.and_then(|status| status.conditions.clone()),
     };
-    (status, waits.into_iter().filter(|wait| !wait.is_zero()).min())
+    (
+        status,
+        waits.into_iter().filter(|wait| !wait.is_zero()).min(),
+    )
 }
 
 /// A real API server leaves out what is zero.

@@ -46,8 +46,14 @@ pub struct Lease {
 impl Addresses {
     /// All of `range` but its network and broadcast addresses.
     pub fn new(range: Ipv4Net) -> Arc<Self> {
-        let taken = Taken { addresses: BTreeSet::new(), last: range.network() };
-        Arc::new(Self { range, taken: Mutex::new(taken) })
+        let taken = Taken {
+            addresses: BTreeSet::new(),
+            last: range.network(),
+        };
+        Arc::new(Self {
+            range,
+            taken: Mutex::new(taken),
+        })
     }
 
     /// An address that nobody else has: `preferred` if it is free.
@@ -72,7 +78,10 @@ impl Addresses {
         if kept.is_none() {
             taken.last = address;
         }
-        Ok(Lease { address, addresses: Arc::clone(self) })
+        Ok(Lease {
+            address,
+            addresses: Arc::clone(self),
+        })
     }
 
     fn is_usable(&self, address: Ipv4Addr) -> bool {
@@ -113,17 +122,26 @@ mod tests {
         let addresses = addresses("127.42.0.0/29");
         let first = addresses.lease(None).unwrap();
         let second = addresses.lease(None).unwrap();
-        assert_eq!([first.address().octets()[3], second.address().octets()[3]], [1, 2]);
+        assert_eq!(
+            [first.address().octets()[3], second.address().octets()[3]],
+            [1, 2]
+        );
         drop(first);
         let rest: Vec<Lease> = (0..5).map(|_| addresses.lease(None).unwrap()).collect();
-        let rest: Vec<u8> = rest.iter().map(|lease| lease.address().octets()[3]).collect();
+        let rest: Vec<u8> = rest
+            .iter()
+            .map(|lease| lease.address().octets()[3])
+            .collect();
         assert_eq!(rest, [3, 4, 5, 6, 1]);
     }
 
     #[test]
     fn a_full_range_is_an_error_that_names_it() {
         let addresses = addresses("127.42.0.0/30");
-        let _held = [addresses.lease(None).unwrap(), addresses.lease(None).unwrap()];
+        let _held = [
+            addresses.lease(None).unwrap(),
+            addresses.lease(None).unwrap(),
+        ];
         let error = addresses.lease(None).unwrap_err().to_string();
         assert!(error.contains("127.42.0.0/30"), "{error}");
     }
@@ -131,10 +149,14 @@ mod tests {
     #[test]
     fn a_pod_keeps_its_address_if_that_is_free_and_of_the_range() {
         let addresses = addresses("127.42.0.0/24");
-        let kept = addresses.lease(Some("127.42.0.77".parse().unwrap())).unwrap();
+        let kept = addresses
+            .lease(Some("127.42.0.77".parse().unwrap()))
+            .unwrap();
         assert_eq!(kept.address(), Ipv4Addr::new(127, 42, 0, 77));
         for taken_or_foreign in ["127.42.0.77", "10.0.0.1", "127.42.0.0", "::1"] {
-            let other = addresses.lease(Some(taken_or_foreign.parse().unwrap())).unwrap();
+            let other = addresses
+                .lease(Some(taken_or_foreign.parse().unwrap()))
+                .unwrap();
             assert_ne!(other.address().to_string(), taken_or_foreign);
         }
     }

@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 const FIRST: Duration = Duration::from_secs(10);
-const LONGEST: Duration = Duration::from_secs(300);
-const FORGOTTEN: Duration = Duration::from_secs(600);
+const LONGEST: Duration = Duration::from_mins(5);
+const FORGOTTEN: Duration = Duration::from_mins(10);
 
 /// The pauses of one container.
 #[derive(Clone, Copy, Debug, Default)]

@@ -79,7 +79,9 @@ impl Life<'_> {
         let mut backoff = Backoff::default();
         let mut attempt = self.restarts_so_far();
         loop {
-            let Some((exit, began)) = self.once(attempt).await else { return false };
+            let Some((exit, began)) = self.once(attempt).await else {
+                return false;
+            };
             let ended = self.shared.clock.now();
             self.report_end(&exit, began, ended);
             if self.is_ending() || !self.restarts(exit.code) {
@@ -110,7 +112,11 @@ impl Life<'_> {
                 Ok(process) => break process,
                 Err(error) => {
                     self.wait_because(error.reason, &error.message);
-                    self.tell(Tone::Warning, "Failed", &format!("Error: {}", error.message));
+                    self.tell(
+                        Tone::Warning,
+                        "Failed",
+                        &format!("Error: {}", error.message),
+                    );
                 }
             }
             if !self.pause(RETRY_START).await {
@@ -119,7 +125,11 @@ impl Life<'_> {
         };
         let began = self.shared.clock.now();
         self.report_start(began, attempt, process.id());
-        self.tell(Tone::Normal, "Started", &format!("Started container {}", self.container.name));
+        self.tell(
+            Tone::Normal,
+            "Started",
+            &format!("Started container {}", self.container.name),
+        );
         Some((self.watch(process).await, began))
     }
 
@@ -129,6 +139,7 @@ impl Life<'_> {
         let (sender, mut news) = mpsc::channel(NEWS);
         let mut probes = std::pin::pin!(self.probes(exec.clone(), sender));
         let mut gates = Gates::default();
+        let mut told = None;
         loop {
             let heard = tokio::select! {
                 happening = process.next() => Heard::Runtime(happening),
@@ -143,7 +154,10 @@ impl Life<'_> {
                 Heard::Probes(News::Ready(ready)) => gates.probes = ready,
                 Heard::Probes(News::Unhealthy(kind, why)) => {
                     let message = format!("{} probe failed: {why}", kind.word());
-                    self.tell(Tone::Warning, "Unhealthy", &message);
+                    // The same failure is told once, not with every look.
+                    if told.replace(message.clone()) != Some(message.clone()) {
+                        self.tell(Tone::Warning, "Unhealthy", &message);
+                    }
                 }
                 Heard::Probes(News::Restart(kind)) => {
                     let name = &self.container.name;
@@ -162,12 +176,19 @@ impl Life<'_> {
 
     async fn probes(&self, exec: Exec, news: mpsc::Sender<News>) {
         if self.shared.runtime.probes() && matches!(self.which, Which::Main(_)) {
-            return Probes { container: &self.container, pod_ip: self.pod_ip, exec, news }.watch().await;
+            return Probes {
+                container: &self.container,
+                pod_ip: self.pod_ip,
+                exec,
+                news,
+            }
+            .watch()
+            .await;
         }
         // Both fit into the queue, and the loop that reads it is polling this.
         let _ = news.send(News::Started).await;
         let _ = news.send(News::Ready(true)).await;
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 
     /// The hook, SIGTERM, and SIGKILL when the grace is over.
@@ -197,7 +218,9 @@ impl Life<'_> {
     async fn grace_over(&self) {
         let mut ending = self.shared.ending.clone();
         loop {
-            let grace = ending.borrow_and_update().map_or_else(|| grace_of(&self.shared.pod), |e| e.grace);
+            let grace = ending
+                .borrow_and_update()
+                .map_or_else(|| grace_of(&self.shared.pod), |e| e.grace);
             tokio::select! {
                 () = tokio::time::sleep(grace) => return,
                 changed = ending.changed() => if changed.is_err() { return },
@@ -208,9 +231,16 @@ impl Life<'_> {
     /// Waits in CrashLoopBackOff; false if the pod was ended meanwhile.
     async fn back_off(&self, pause: Duration) -> bool {
         let name = &self.container.name;
-        let message = format!("back-off {}s restarting failed container={name}", pause.as_secs());
+        let message = format!(
+            "back-off {}s restarting failed container={name}",
+            pause.as_secs()
+        );
         self.wait_because("CrashLoopBackOff", &message);
-        self.tell(Tone::Warning, "BackOff", &format!("Back-off restarting failed container {name}"));
+        self.tell(
+            Tone::Warning,
+            "BackOff",
+            &format!("Back-off restarting failed container {name}"),
+        );
         let again = self.pause(pause).await;
         if !again {
             self.report(|status| status.state = status.last_state.clone());
@@ -237,7 +267,9 @@ impl Life<'_> {
 
     fn restarts(&self, code: i32) -> bool {
         let spec = self.shared.pod.spec.as_ref();
-        let policy = spec.and_then(|spec| spec.restart_policy.as_deref()).unwrap_or("Always");
+        let policy = spec
+            .and_then(|spec| spec.restart_policy.as_deref())
+            .unwrap_or("Always");
         match (policy, self.which) {
             ("Never", _) => false,
             ("OnFailure", _) | (_, Which::Init(_)) => code != 0,
@@ -246,7 +278,9 @@ impl Life<'_> {
     }
 
     fn tell(&self, tone: Tone, reason: &str, message: &str) {
-        self.shared.events.tell(&self.shared.pod, tone, reason, message);
+        self.shared
+            .events
+            .tell(&self.shared.pod, tone, reason, message);
     }
 
     fn restarts_so_far(&self) -> u32 {
@@ -264,16 +298,22 @@ impl Life<'_> {
             message: Some(message.to_owned()),
         };
         self.report(|status| {
-            status.state =
-                Some(ContainerState { waiting: Some(waiting.clone()), ..ContainerState::default() });
+            status.state = Some(ContainerState {
+                waiting: Some(waiting.clone()),
+                ..ContainerState::default()
+            });
         });
     }
 
     fn report_start(&self, began: Timestamp, attempt: u32, id: String) {
-        let running = ContainerStateRunning { started_at: Some(Time(began)) };
+        let running = ContainerStateRunning {
+            started_at: Some(Time(began)),
+        };
         self.report(|status| {
-            status.state =
-                Some(ContainerState { running: Some(running.clone()), ..ContainerState::default() });
+            status.state = Some(ContainerState {
+                running: Some(running.clone()),
+                ..ContainerState::default()
+            });
             status.restart_count = i32::try_from(attempt).unwrap_or(i32::MAX);
             status.container_id = Some(id.clone());
         });
@@ -291,7 +331,10 @@ impl Life<'_> {
                 container_id: status.container_id.clone(),
                 signal: None,
             };
-            let state = ContainerState { terminated: Some(terminated), ..ContainerState::default() };
+            let state = ContainerState {
+                terminated: Some(terminated),
+                ..ContainerState::default()
+            };
             status.last_state = Some(state.clone());
             status.state = Some(state);
             status.started = Some(false);
@@ -302,8 +345,10 @@ impl Life<'_> {
     fn report_gates(&self, gates: Gates) {
         self.report(|status| {
             status.started = Some(gates.started);
-            status.ready =
-                matches!(self.which, Which::Main(_)) && gates.started && gates.runtime && gates.probes;
+            status.ready = matches!(self.which, Which::Main(_))
+                && gates.started
+                && gates.runtime
+                && gates.probes;
         });
     }
 
@@ -346,6 +391,11 @@ async fn exited(process: &mut dyn Process) -> Exit {
 
 /// The grace that the pod's spec gives.
 pub(super) fn grace_of(pod: &Pod) -> Duration {
-    let seconds = pod.spec.as_ref().and_then(|spec| spec.termination_grace_period_seconds);
-    seconds.map_or(DEFAULT_GRACE, |s| Duration::from_secs(u64::try_from(s).unwrap_or(0)))
+    let seconds = pod
+        .spec
+        .as_ref()
+        .and_then(|spec| spec.termination_grace_period_seconds);
+    seconds.map_or(DEFAULT_GRACE, |s| {
+        Duration::from_secs(u64::try_from(s).unwrap_or(0))
+    })
 }

@@ -96,23 +96,42 @@ pub async fn load(
     let mut sources = Sources::default();
     let api: Api<ConfigMap> = Api::namespaced(client.clone(), namespace);
     for name in config_maps {
-        let found = api.get_opt(&name).await.map_err(unreadable("ConfigMap", &name))?;
-        sources.config_maps.extend(found.map(|map| (name, map.data.unwrap_or_default())));
+        let found = api
+            .get_opt(&name)
+            .await
+            .map_err(unreadable("ConfigMap", &name))?;
+        sources
+            .config_maps
+            .extend(found.map(|map| (name, map.data.unwrap_or_default())));
     }
     let api: Api<Secret> = Api::namespaced(client.clone(), namespace);
     for name in secrets {
-        let found = api.get_opt(&name).await.map_err(unreadable("Secret", &name))?;
+        let found = api
+            .get_opt(&name)
+            .await
+            .map_err(unreadable("Secret", &name))?;
         let data = |secret: Secret| {
-            secret.data.unwrap_or_default().into_iter().map(|(key, value)| (key, value.0)).collect()
+            secret
+                .data
+                .unwrap_or_default()
+                .into_iter()
+                .map(|(key, value)| (key, value.0))
+                .collect()
         };
-        sources.secrets.extend(found.map(|secret| (name, data(secret))));
+        sources
+            .secrets
+            .extend(found.map(|secret| (name, data(secret))));
     }
     Ok(sources)
 }
 
 fn unreadable(kind: &'static str, name: &str) -> impl FnOnce(kube::Error) -> EnvError {
     let name = name.to_owned();
-    move |source| EnvError::Read { kind, name, source: Box::new(source) }
+    move |source| EnvError::Read {
+        kind,
+        name,
+        source: Box::new(source),
+    }
 }
 
 fn referred(container: &Container) -> (BTreeSet<String>, BTreeSet<String>) {
@@ -122,7 +141,11 @@ fn referred(container: &Container) -> (BTreeSet<String>, BTreeSet<String>) {
         config_maps.extend(from.config_map_ref.as_ref().map(|r| r.name.clone()));
         secrets.extend(from.secret_ref.as_ref().map(|r| r.name.clone()));
     }
-    let values = container.env.iter().flatten().filter_map(|var| var.value_from.as_ref());
+    let values = container
+        .env
+        .iter()
+        .flatten()
+        .filter_map(|var| var.value_from.as_ref());
     for from in values {
         config_maps.extend(from.config_map_key_ref.as_ref().map(|r| r.name.clone()));
         secrets.extend(from.secret_key_ref.as_ref().map(|r| r.name.clone()));
@@ -154,17 +177,17 @@ pub fn with_inherited(
     env: BTreeMap<String, String>,
     caller: &BTreeMap<String, String>,
 ) -> BTreeMap<String, String> {
-    let inherited = INHERITED.iter().filter_map(|name| caller.get_key_value(*name));
-    let mut all: BTreeMap<String, String> =
-        inherited.map(|(name, value)| (name.clone(), value.clone())).collect();
+    let inherited = INHERITED
+        .iter()
+        .filter_map(|name| caller.get_key_value(*name));
+    let mut all: BTreeMap<String, String> = inherited
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect();
     all.extend(env);
     all
 }
 
-fn of_source(
-    from: &EnvFromSource,
-    sources: &Sources,
-) -> Result<Vec<(String, String)>, EnvError> {
+fn of_source(from: &EnvFromSource, sources: &Sources) -> Result<Vec<(String, String)>, EnvError> {
     let prefix = from.prefix.clone().unwrap_or_default();
     let named = |(key, value): (&String, String)| (format!("{prefix}{key}"), value);
     if let Some(from) = &from.config_map_ref {
@@ -174,9 +197,14 @@ fn of_source(
             None => Err(not_found("ConfigMap", &from.name)),
         };
     }
-    let Some(from) = &from.secret_ref else { return Ok(Vec::new()) };
+    let Some(from) = &from.secret_ref else {
+        return Ok(Vec::new());
+    };
     match sources.secrets.get(&from.name) {
-        Some(data) => data.iter().map(|(k, v)| Ok(named((k, text(k, v)?)))).collect(),
+        Some(data) => data
+            .iter()
+            .map(|(k, v)| Ok(named((k, text(k, v)?))))
+            .collect(),
         None if from.optional == Some(true) => Ok(Vec::new()),
         None => Err(not_found("Secret", &from.name)),
     }
@@ -190,23 +218,37 @@ fn value(
     (place, before): (&Place, &BTreeMap<String, String>),
 ) -> Result<Option<String>, EnvError> {
     let Some(from) = &var.value_from else {
-        return Ok(Some(expand_from(var.value.as_deref().unwrap_or_default(), before)));
+        return Ok(Some(expand_from(
+            var.value.as_deref().unwrap_or_default(),
+            before,
+        )));
     };
     if let Some(field) = &from.field_ref {
         return of_field(pod, &var.name, field, place).map(Some);
     }
     if let Some(from) = &from.config_map_key_ref {
         let data = sources.config_maps.get(&from.name);
-        let key = Key { kind: "ConfigMap", name: &from.name, key: &from.key };
+        let key = Key {
+            kind: "ConfigMap",
+            name: &from.name,
+            key: &from.key,
+        };
         return key.of(data, from.optional == Some(true));
     }
     if let Some(from) = &from.secret_key_ref {
         let data = sources.secrets.get(&from.name);
-        let key = Key { kind: "Secret", name: &from.name, key: &from.key };
+        let key = Key {
+            kind: "Secret",
+            name: &from.name,
+            key: &from.key,
+        };
         let found = key.of(data, from.optional == Some(true))?;
         return found.map(|bytes| text(&from.key, &bytes)).transpose();
     }
-    Err(EnvError::NotSupported { name: var.name.clone(), source_kind: other_kind(from).to_owned() })
+    Err(EnvError::NotSupported {
+        name: var.name.clone(),
+        source_kind: other_kind(from).to_owned(),
+    })
 }
 
 fn other_kind(from: &EnvVarSource) -> &'static str {
@@ -232,10 +274,12 @@ fn of_field(
         "metadata.name" => pod.name_any(),
         "metadata.namespace" => pod.namespace().unwrap_or_default(),
         "metadata.uid" => pod.uid().unwrap_or_default(),
-        "spec.nodeName" => spec.and_then(|spec| spec.node_name.clone()).unwrap_or_default(),
-        "spec.serviceAccountName" => {
-            spec.and_then(|spec| spec.service_account_name.clone()).unwrap_or_default()
-        }
+        "spec.nodeName" => spec
+            .and_then(|spec| spec.node_name.clone())
+            .unwrap_or_default(),
+        "spec.serviceAccountName" => spec
+            .and_then(|spec| spec.service_account_name.clone())
+            .unwrap_or_default(),
         "status.podIP" | "status.podIPs" => place.pod_ip.clone(),
         "status.hostIP" | "status.hostIPs" => place.host_ip.clone(),
         _ => {
@@ -255,7 +299,9 @@ fn of_field(
 
 /// The key in `map['key']`.
 fn key_in<'a>(path: &'a str, map: &str) -> Option<&'a str> {
-    path.strip_prefix(map)?.strip_prefix("['")?.strip_suffix("']")
+    path.strip_prefix(map)?
+        .strip_prefix("['")?
+        .strip_suffix("']")
 }
 
 /// A key of a ConfigMap or Secret.
@@ -285,10 +331,16 @@ impl Key<'_> {
 }
 
 fn not_found(kind: &'static str, name: &str) -> EnvError {
-    EnvError::NotFound { kind, name: name.to_owned() }
+    EnvError::NotFound {
+        kind,
+        name: name.to_owned(),
+    }
 }
 
 fn text(key: &str, value: &[u8]) -> Result<String, EnvError> {
-    let text = std::str::from_utf8(value).ok().filter(|text| !text.contains('\0'));
-    text.map(str::to_owned).ok_or_else(|| EnvError::NotText(key.to_owned()))
+    let text = std::str::from_utf8(value)
+        .ok()
+        .filter(|text| !text.contains('\0'));
+    text.map(str::to_owned)
+        .ok_or_else(|| EnvError::NotText(key.to_owned()))
 }

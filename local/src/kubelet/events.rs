@@ -45,7 +45,14 @@ pub(super) struct Writer {
 /// Events told by the kubelet of `node`, and their writer.
 pub(super) fn events(client: Client, clock: Clock, node: &str) -> (Events, Writer) {
     let (sender, queue) = mpsc::channel(QUEUE);
-    (Events { queue: sender, clock, node: node.to_owned() }, Writer { client, queue })
+    (
+        Events {
+            queue: sender,
+            clock,
+            node: node.to_owned(),
+        },
+        Writer { client, queue },
+    )
 }
 
 impl Events {
@@ -95,7 +102,11 @@ fn name(pod: &Pod, reason: &str, message: &str) -> String {
         hash.update(part.as_bytes());
         hash.update([0]);
     }
-    format!("{}.{}", pod.name_any(), hex::encode(&hash.finalize()[..SHOWN]))
+    format!(
+        "{}.{}",
+        pod.name_any(),
+        hex::encode(&hash.finalize()[..SHOWN])
+    )
 }
 
 impl Writer {
@@ -120,6 +131,8 @@ impl Writer {
         let mut known = api.get(&event.name_any()).await?;
         known.count = Some(known.count.unwrap_or(1).saturating_add(1));
         known.last_timestamp = event.last_timestamp;
-        api.replace(&known.name_any(), &params, &known).await.map(drop)
+        api.replace(&known.name_any(), &params, &known)
+            .await
+            .map(drop)
     }
 }

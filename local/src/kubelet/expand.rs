@@ -44,8 +44,9 @@ mod tests {
 
     #[test]
     fn references_expand_as_kubernetes_does() {
-        let env: BTreeMap<String, String> =
-            [("A", "1"), ("B", "$(A)"), ("EMPTY", "")].map(|(k, v)| (k.into(), v.into())).into();
+        let env: BTreeMap<String, String> = [("A", "1"), ("B", "$(A)"), ("EMPTY", "")]
+            .map(|(k, v)| (k.into(), v.into()))
+            .into();
         let table = [
             ("plain", "plain"),
             ("$(A)", "1"),

@@ -31,4 +31,4 @@ pub(super) async fn pre_stop(
 }
 
 /// Longer than any grace that makes sense.
-const LONGEST_HOOK: Duration = Duration::from_secs(3600);
+const LONGEST_HOOK: Duration = Duration::from_hours(1);

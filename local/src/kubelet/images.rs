@@ -39,7 +39,10 @@ impl ImageCommands {
 
     /// The entry point of `image`: that of the very name, else of the name without tag and digest.
     pub fn of(&self, image: &str) -> Option<&[String]> {
-        self.0.get(image).or_else(|| self.0.get(without_tag(image))).map(Vec::as_slice)
+        self.0
+            .get(image)
+            .or_else(|| self.0.get(without_tag(image)))
+            .map(Vec::as_slice)
     }
 }
 
@@ -60,13 +63,12 @@ fn words(text: &str) -> Option<Vec<String>> {
     for c in text.chars() {
         match (quote, c) {
             (Some(open), _) if c == open => quote = None,
-            (Some(_), _) => word.get_or_insert_default().push(c),
             (None, '"' | '\'') => {
                 quote = Some(c);
                 word.get_or_insert_default();
             }
             (None, _) if c.is_whitespace() => words.extend(word.take()),
-            (None, _) => word.get_or_insert_default().push(c),
+            _ => word.get_or_insert_default().push(c),
         }
     }
     words.extend(word);
@@ -107,8 +109,9 @@ mod tests {
             ("other", None),
         ];
         for (image, expected) in table {
-            let found: Option<Vec<&str>> =
-                images.of(image).map(|argv| argv.iter().map(String::as_str).collect());
+            let found: Option<Vec<&str>> = images
+                .of(image)
+                .map(|argv| argv.iter().map(String::as_str).collect());
             assert_eq!(found.as_deref(), expected, "{image}");
         }
     }
@@ -117,7 +120,10 @@ mod tests {
     fn a_wrong_argument_says_what_is_expected() {
         let mut images = ImageCommands::default();
         for wrong in ["app", "=x", "app="] {
-            assert_eq!(images.add(wrong), Err(ImageCommandError::NoCommand(wrong.to_owned())));
+            assert_eq!(
+                images.add(wrong),
+                Err(ImageCommandError::NoCommand(wrong.to_owned()))
+            );
         }
     }
 }

@@ -83,28 +83,46 @@ struct Progress {
 impl Logs {
     /// Logs under `dir`, which is made when it is needed.
     pub fn new(dir: impl Into<PathBuf>, clock: Clock) -> Arc<Self> {
-        Arc::new(Self { dir: dir.into(), clock, pods: Mutex::default() })
+        Arc::new(Self {
+            dir: dir.into(),
+            clock,
+            pods: Mutex::default(),
+        })
     }
 
     /// Starts the log of a container's run; the run before it becomes the previous one.
     pub fn start(&self, pod: &Pod, container: &str, attempt: u32) -> io::Result<Arc<Log>> {
         let dir = self.dir_of(pod).join(container);
         fs::create_dir_all(&dir)?;
-        let log = Arc::new(Log::create(dir.join(format!("{attempt}.log")), self.clock, FULL)?);
+        let log = Arc::new(Log::create(
+            dir.join(format!("{attempt}.log")),
+            self.clock,
+            FULL,
+        )?);
         let uid = pod.uid().unwrap_or_default();
         let mut pods = self.pods();
-        let logs = pods
-            .entry(key(pod))
-            .or_insert_with(|| PodLogs { uid: uid.clone(), containers: BTreeMap::new() });
+        let logs = pods.entry(key(pod)).or_insert_with(|| PodLogs {
+            uid: uid.clone(),
+            containers: BTreeMap::new(),
+        });
         if logs.uid != uid {
-            *logs = PodLogs { uid, containers: BTreeMap::new() };
+            *logs = PodLogs {
+                uid,
+                containers: BTreeMap::new(),
+            };
         }
         let ended = logs.containers.remove(container);
         if let Some(old) = ended.as_ref().and_then(|runs| runs.previous.as_ref()) {
             old.remove();
         }
         let previous = ended.map(|runs| runs.present);
-        logs.containers.insert(container.to_owned(), Runs { present: Arc::clone(&log), previous });
+        logs.containers.insert(
+            container.to_owned(),
+            Runs {
+                present: Arc::clone(&log),
+                previous,
+            },
+        );
         Ok(log)
     }
 
@@ -112,7 +130,10 @@ impl Logs {
     pub fn forget(&self, pod: &Pod) {
         let mut pods = self.pods();
         let key = key(pod);
-        if pods.get(&key).is_some_and(|logs| Some(&logs.uid) == pod.metadata.uid.as_ref()) {
+        if pods
+            .get(&key)
+            .is_some_and(|logs| Some(&logs.uid) == pod.metadata.uid.as_ref())
+        {
             pods.remove(&key);
         }
         drop(pods);
@@ -123,7 +144,10 @@ impl Logs {
     /// The names of the containers of a pod that have logged something.
     pub fn containers(&self, namespace: &str, pod: &str) -> Vec<String> {
         let key = (namespace.to_owned(), pod.to_owned());
-        self.pods().get(&key).map(|logs| logs.containers.keys().cloned().collect()).unwrap_or_default()
+        self.pods()
+            .get(&key)
+            .map(|logs| logs.containers.keys().cloned().collect())
+            .unwrap_or_default()
     }
 
     /// The log of a container's present run, or of the one before.
@@ -136,12 +160,19 @@ impl Logs {
         let key = (namespace.to_owned(), pod.to_owned());
         let pods = self.pods();
         let runs = pods.get(&key)?.containers.get(container)?;
-        if previous { runs.previous.clone() } else { Some(Arc::clone(&runs.present)) }
+        if previous {
+            runs.previous.clone()
+        } else {
+            Some(Arc::clone(&runs.present))
+        }
     }
 
     fn dir_of(&self, pod: &Pod) -> PathBuf {
         let (namespace, name) = key(pod);
-        self.dir.join(format!("{namespace}_{name}_{}", pod.uid().unwrap_or_default()))
+        self.dir.join(format!(
+            "{namespace}_{name}_{}",
+            pod.uid().unwrap_or_default()
+        ))
     }
 
     fn pods(&self) -> MutexGuard<'_, HashMap<(String, String), PodLogs>> {
@@ -157,8 +188,17 @@ fn key(pod: &Pod) -> (String, String) {
 
 impl Log {
     fn create(path: PathBuf, clock: Clock, full: u64) -> io::Result<Self> {
-        let file = Mutex::new(Open { file: File::create(&path)?, size: 0 });
-        Ok(Self { path, clock, full, file, progress: watch::Sender::default() })
+        let file = Mutex::new(Open {
+            file: File::create(&path)?,
+            size: 0,
+        });
+        Ok(Self {
+            path,
+            clock,
+            full,
+            file,
+            progress: watch::Sender::default(),
+        })
     }
 
     /// Copies `from` into the log until it ends. `stream` is `stdout` or `stderr`.
@@ -167,7 +207,11 @@ impl Log {
         let mut line = Vec::new();
         loop {
             line.clear();
-            match (&mut from).take(LONGEST_LINE).read_until(b'\n', &mut line).await {
+            match (&mut from)
+                .take(LONGEST_LINE)
+                .read_until(b'\n', &mut line)
+                .await
+            {
                 Ok(0) | Err(_) => return,
                 Ok(_) => self.write(stream, &line),
             }
@@ -180,7 +224,9 @@ impl Log {
     }
 
     fn write(&self, stream: &str, line: &[u8]) {
-        let (text, tag) = line.strip_suffix(b"\n").map_or((line, 'P'), |text| (text, 'F'));
+        let (text, tag) = line
+            .strip_suffix(b"\n")
+            .map_or((line, 'P'), |text| (text, 'F'));
         let mut record = format!("{:.9} {stream} {tag} ", self.clock.now()).into_bytes();
         record.extend_from_slice(text);
         record.push(b'\n');
@@ -200,7 +246,10 @@ impl Log {
 
     fn rotate(&self, open: &mut Open) -> io::Result<()> {
         fs::rename(&self.path, rotated(&self.path))?;
-        *open = Open { file: File::create(&self.path)?, size: 0 };
+        *open = Open {
+            file: File::create(&self.path)?,
+            size: 0,
+        };
         Ok(())
     }
 
@@ -217,7 +266,10 @@ impl Log {
     /// The time `seconds` ago.
     fn ago(&self, seconds: u64) -> Timestamp {
         let back = SignedDuration::from_secs(i64::try_from(seconds).unwrap_or(i64::MAX));
-        self.clock.now().saturating_sub(back).unwrap_or(Timestamp::MIN)
+        self.clock
+            .now()
+            .saturating_sub(back)
+            .unwrap_or(Timestamp::MIN)
     }
 }
 

@@ -33,7 +33,10 @@ pub(super) async fn register(
         other => drop(other?),
     }
     let patch = json!({"status": status(clock, name, host_ip)});
-    nodes.patch_status(name, &PatchParams::default(), &Patch::Merge(patch)).await.map(drop)
+    nodes
+        .patch_status(name, &PatchParams::default(), &Patch::Merge(patch))
+        .await
+        .map(drop)
 }
 
 fn node(name: &str) -> Node {
@@ -45,7 +48,11 @@ fn node(name: &str) -> Node {
     Node {
         metadata: ObjectMeta {
             name: Some(name.to_owned()),
-            labels: Some(labels.map(|(key, value)| (key.to_owned(), value.to_owned())).into()),
+            labels: Some(
+                labels
+                    .map(|(key, value)| (key.to_owned(), value.to_owned()))
+                    .into(),
+            ),
             ..ObjectMeta::default()
         },
         spec: Some(NodeSpec::default()),
@@ -54,7 +61,10 @@ fn node(name: &str) -> Node {
 }
 
 fn status(clock: Clock, name: &str, host_ip: Ipv4Addr) -> NodeStatus {
-    let address = |kind: &str, address: String| NodeAddress { type_: kind.to_owned(), address };
+    let address = |kind: &str, address: String| NodeAddress {
+        type_: kind.to_owned(),
+        address,
+    };
     let capacity = BTreeMap::from([("pods".to_owned(), Quantity(PODS.to_string()))]);
     let now = Time(clock.now());
     NodeStatus {

@@ -64,7 +64,11 @@ impl Worker {
     async fn live(&self, address: &watch::Sender<Option<Ipv4Addr>>) -> Option<Lease> {
         // A pod that is being deleted when it is first seen is not begun any more.
         let nothing_to_run = is_finished(&self.shared.pod) || self.shared.ending.borrow().is_some();
-        let lease = if nothing_to_run { None } else { self.admit().await };
+        let lease = if nothing_to_run {
+            None
+        } else {
+            self.admit().await
+        };
         if let Some(lease) = &lease {
             address.send_replace(Some(lease.address()));
             self.containers(lease.address()).await;
@@ -83,7 +87,10 @@ impl Worker {
             self.refuse("NotSupported", &refusal);
             return None;
         }
-        let kept = pod.status.as_ref().and_then(|status| status.pod_ip.as_deref());
+        let kept = pod
+            .status
+            .as_ref()
+            .and_then(|status| status.pod_ip.as_deref());
         let kept = kept.and_then(|ip| ip.parse().ok());
         let mut ending = self.shared.ending.clone();
         loop {
@@ -100,7 +107,9 @@ impl Worker {
 
     /// Says in every container's state, and in an event, why nothing runs.
     fn refuse(&self, reason: &str, message: &str) {
-        self.shared.events.tell(&self.shared.pod, Tone::Warning, reason, message);
+        self.shared
+            .events
+            .tell(&self.shared.pod, Tone::Warning, reason, message);
         self.shared.view.send_modify(|view| {
             for status in view.inits.iter_mut().chain(&mut view.mains) {
                 status.state = Some(waiting(reason, Some(message)));
@@ -109,7 +118,9 @@ impl Worker {
     }
 
     async fn containers(&self, pod_ip: Ipv4Addr) {
-        let Some(spec) = &self.shared.pod.spec else { return };
+        let Some(spec) = &self.shared.pod.spec else {
+            return;
+        };
         let life = |which, container: &Container| Life {
             shared: &self.shared,
             which,
@@ -158,15 +169,24 @@ impl Worker {
         written: &mut Option<PodStatus>,
     ) -> Result<(), kube::Error> {
         let view = self.shared.view.borrow().clone();
-        let view = View { ending: self.shared.ending.borrow().is_some(), ..view };
+        let view = View {
+            ending: self.shared.ending.borrow().is_some(),
+            ..view
+        };
         if is_finished(pod) && !view.over {
             return Ok(());
         }
         // Conditions of others come from what was seen, the times of ours from what was written.
-        let base = Pod { status: merged(pod.status.as_ref(), written.as_ref()), ..pod.clone() };
+        let base = Pod {
+            status: merged(pod.status.as_ref(), written.as_ref()),
+            ..pod.clone()
+        };
         let now = self.shared.clock.now();
-        let ground =
-            Ground { pod_ip: *address.borrow(), host_ip: self.host_ip, started: now };
+        let ground = Ground {
+            pod_ip: *address.borrow(),
+            host_ip: self.host_ip,
+            started: now,
+        };
         let new = status(&base, &view, ground, now);
         if written.as_ref() == Some(&new) {
             return Ok(());
@@ -174,12 +194,17 @@ impl Worker {
         // With its uid, so that a pod that has taken the name in the meantime is not touched.
         let patch = json!({"metadata": {"uid": pod.uid()}, "status": new});
         let pods = self.pods();
-        let wrote =
-            pods.patch_status(&pod.name_any(), &PatchParams::default(), &Patch::Merge(patch)).await;
+        let wrote = pods
+            .patch_status(
+                &pod.name_any(),
+                &PatchParams::default(),
+                &Patch::Merge(patch),
+            )
+            .await;
         match wrote {
             Ok(_) => {}
             // The watch will tell that it is gone.
-            Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => {}
+            Err(kube::Error::Api(status)) if status.code == 404 => {}
             Err(error) => {
                 tracing::warn!(pod = pod.name_any(), %error, "cannot write a pod's status");
                 return Err(error);
@@ -194,14 +219,20 @@ impl Worker {
         let pod = Arc::clone(&self.seen.borrow());
         // Deleting matters more than the last words.
         let _ = self.report(&pod, address, &mut None).await;
-        let only = Preconditions { uid: pod.uid(), resource_version: None };
-        let params = DeleteParams { grace_period_seconds: Some(0), ..DeleteParams::default() };
+        let only = Preconditions {
+            uid: pod.uid(),
+            resource_version: None,
+        };
+        let params = DeleteParams {
+            grace_period_seconds: Some(0),
+            ..DeleteParams::default()
+        };
         let params = params.preconditions(only);
         let mut ending = self.shared.ending.clone();
         loop {
             match self.pods().delete(&pod.name_any(), &params).await {
                 Ok(_) => return,
-                Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => return,
+                Err(kube::Error::Api(status)) if status.code == 404 => return,
                 Err(error) => tracing::warn!(pod = pod.name_any(), %error, "cannot delete a pod"),
             }
             tokio::select! {
@@ -212,7 +243,10 @@ impl Worker {
     }
 
     fn pods(&self) -> Api<Pod> {
-        Api::namespaced(self.client.clone(), &self.shared.pod.namespace().unwrap_or_default())
+        Api::namespaced(
+            self.client.clone(),
+            &self.shared.pod.namespace().unwrap_or_default(),
+        )
     }
 }
 
@@ -220,12 +254,18 @@ impl Worker {
 fn merged(seen: Option<&PodStatus>, written: Option<&PodStatus>) -> Option<PodStatus> {
     let mut merged = written.or(seen)?.clone();
     let conditions = merged.conditions.get_or_insert_default();
-    for theirs in seen.iter().flat_map(|seen| seen.conditions.iter().flatten()) {
+    for theirs in seen
+        .iter()
+        .flat_map(|seen| seen.conditions.iter().flatten())
+    {
         let is_ours = ["Initialized", "Ready", "ContainersReady", "PodScheduled"];
         if is_ours.contains(&theirs.type_.as_str()) {
             continue;
         }
-        match conditions.iter_mut().find(|condition| condition.type_ == theirs.type_) {
+        match conditions
+            .iter_mut()
+            .find(|condition| condition.type_ == theirs.type_)
+        {
             Some(known) => *known = theirs.clone(),
             None => conditions.push(theirs.clone()),
         }
@@ -249,7 +289,10 @@ pub(super) fn first_view(pod: &Pod) -> View {
             .collect()
     };
     View {
-        inits: initial(spec.init_containers.unwrap_or_default(), old.init_container_statuses),
+        inits: initial(
+            spec.init_containers.unwrap_or_default(),
+            old.init_container_statuses,
+        ),
         mains: initial(spec.containers, old.container_statuses),
         ending: false,
         over: false,
@@ -275,7 +318,10 @@ fn waiting(reason: &str, message: Option<&str>) -> ContainerState {
         reason: Some(reason.to_owned()),
         message: message.map(str::to_owned),
     };
-    ContainerState { waiting: Some(waiting), ..ContainerState::default() }
+    ContainerState {
+        waiting: Some(waiting),
+        ..ContainerState::default()
+    }
 }
 
 fn is_finished(pod: &Pod) -> bool {

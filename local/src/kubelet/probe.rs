@@ -43,9 +43,19 @@ pub(super) enum News {
 /// One way to look at a container.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Check {
-    Http { host: String, port: u16, path: String, headers: Vec<(String, String)> },
-    Tcp { host: String, port: u16 },
-    Exec { argv: Vec<String> },
+    Http {
+        host: String,
+        port: u16,
+        path: String,
+        headers: Vec<(String, String)>,
+    },
+    Tcp {
+        host: String,
+        port: u16,
+    },
+    Exec {
+        argv: Vec<String>,
+    },
 }
 
 /// The probes of one container's run.
@@ -87,11 +97,12 @@ impl Probes<'_> {
         }
         self.tell(News::Started).await;
         tokio::join!(self.readiness(), self.liveness());
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 
     async fn started(&self, probe: &Probe) -> bool {
-        self.verdict(Kind::Startup, probe, &mut Count::of(probe)).await
+        self.verdict(Kind::Startup, probe, &mut Count::of(probe))
+            .await
     }
 
     async fn readiness(&self) {
@@ -111,7 +122,9 @@ impl Probes<'_> {
     }
 
     async fn liveness(&self) {
-        let Some(probe) = &self.container.liveness_probe else { return };
+        let Some(probe) = &self.container.liveness_probe else {
+            return;
+        };
         let mut count = Count::of(probe);
         while self.verdict(Kind::Liveness, probe, &mut count).await {
             tokio::time::sleep(period(probe)).await;
@@ -145,7 +158,9 @@ impl Probes<'_> {
             (_, _, Some(exec)) => Check::exec(exec),
             _ => return Err("the probe says neither httpGet, tcpSocket nor exec".to_owned()),
         };
-        check.run(&self.exec, seconds(probe.timeout_seconds, 1, 1)).await
+        check
+            .run(&self.exec, seconds(probe.timeout_seconds, 1, 1))
+            .await
     }
 
     async fn tell(&self, news: News) {
@@ -162,7 +177,11 @@ impl Check {
         pod_ip: Ipv4Addr,
     ) -> Result<Self, String> {
         let path = get.path.clone().unwrap_or_default();
-        let path = if path.starts_with('/') { path } else { format!("/{path}") };
+        let path = if path.starts_with('/') {
+            path
+        } else {
+            format!("/{path}")
+        };
         let headers = get.http_headers.iter().flatten();
         Ok(Self::Http {
             host: host(get.host.as_deref(), pod_ip),
@@ -179,24 +198,34 @@ impl Check {
         pod_ip: Ipv4Addr,
     ) -> Result<Self, String> {
         let host = host(socket.host.as_deref(), pod_ip);
-        Ok(Self::Tcp { host, port: port(&socket.port, container)? })
+        Ok(Self::Tcp {
+            host,
+            port: port(&socket.port, container)?,
+        })
     }
 
     /// The command of an exec.
     pub(super) fn exec(exec: &ExecAction) -> Self {
-        Self::Exec { argv: exec.command.clone().unwrap_or_default() }
+        Self::Exec {
+            argv: exec.command.clone().unwrap_or_default(),
+        }
     }
 
     /// Looks, for at most `limit`; the error says what was wrong.
     pub(super) async fn run(&self, exec: &Exec, limit: Duration) -> Result<(), String> {
         let look = async {
             match self {
-                Self::Http { host, port, path, headers } => {
-                    http::get((host, *port), path, headers).await
-                }
+                Self::Http {
+                    host,
+                    port,
+                    path,
+                    headers,
+                } => http::get((host, *port), path, headers).await,
                 Self::Tcp { host, port } => {
                     let connected = tokio::net::TcpStream::connect((host.as_str(), *port)).await;
-                    connected.map(drop).map_err(|error| format!("dial {host}:{port}: {error}"))
+                    connected
+                        .map(drop)
+                        .map_err(|error| format!("dial {host}:{port}: {error}"))
                 }
                 Self::Exec { argv } => return exec(argv.clone(), limit).await,
             }
@@ -207,7 +236,9 @@ impl Check {
 }
 
 fn host(given: Option<&str>, pod_ip: Ipv4Addr) -> String {
-    given.filter(|host| !host.is_empty()).map_or_else(|| pod_ip.to_string(), str::to_owned)
+    given
+        .filter(|host| !host.is_empty())
+        .map_or_else(|| pod_ip.to_string(), str::to_owned)
 }
 
 /// A port by number, or by its name among the container's ports.
@@ -232,7 +263,10 @@ fn period(probe: &Probe) -> Duration {
 }
 
 fn seconds(given: Option<i32>, default: i32, least: i32) -> Duration {
-    let given = given.filter(|n| *n != 0 || least == 0).unwrap_or(default).max(least);
+    let given = given
+        .filter(|n| *n != 0 || least == 0)
+        .unwrap_or(default)
+        .max(least);
     Duration::from_secs(u64::try_from(given).unwrap_or(0))
 }
 
@@ -248,7 +282,11 @@ impl Count {
 
     /// The verdict, once there are enough equal answers in a row.
     fn saw(&mut self, good: bool) -> Option<bool> {
-        self.row = if good == self.last { self.row.saturating_add(1) } else { 1 };
+        self.row = if good == self.last {
+            self.row.saturating_add(1)
+        } else {
+            1
+        };
         self.last = good;
         let enough = if good { self.success } else { self.failure };
         (self.row >= enough).then_some(good)

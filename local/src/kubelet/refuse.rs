@@ -10,8 +10,18 @@ use k8s_openapi::api::core::v1::{Container, LifecycleHandler, Pod, PodSpec, Prob
 pub(super) fn refusal(pod: &Pod) -> Option<String> {
     let spec = pod.spec.as_ref()?;
     of_spec(spec)
-        .or_else(|| spec.volumes.iter().flatten().find_map(|volume| of_volume(spec, volume)))
-        .or_else(|| of_containers("initContainers", spec.init_containers.as_deref().unwrap_or(&[])))
+        .or_else(|| {
+            spec.volumes
+                .iter()
+                .flatten()
+                .find_map(|volume| of_volume(spec, volume))
+        })
+        .or_else(|| {
+            of_containers(
+                "initContainers",
+                spec.init_containers.as_deref().unwrap_or(&[]),
+            )
+        })
         .or_else(|| of_containers("containers", &spec.containers))
 }
 
@@ -19,7 +29,11 @@ fn of_spec(spec: &PodSpec) -> Option<String> {
     if spec.active_deadline_seconds.is_some() {
         return Some("spec.activeDeadlineSeconds is not supported by the local kubelet".to_owned());
     }
-    let restartable = spec.init_containers.iter().flatten().position(|c| c.restart_policy.is_some());
+    let restartable = spec
+        .init_containers
+        .iter()
+        .flatten()
+        .position(|c| c.restart_policy.is_some());
     restartable.map(|at| {
         format!(
             "spec.initContainers[{at}].restartPolicy is not supported by the local kubelet: \
@@ -32,7 +46,11 @@ fn of_spec(spec: &PodSpec) -> Option<String> {
 /// is such a harmless one too, as nothing here asks for a token.
 fn of_volume(spec: &PodSpec, volume: &Volume) -> Option<String> {
     const SERVICE_ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
-    let containers = spec.init_containers.iter().flatten().chain(&spec.containers);
+    let containers = spec
+        .init_containers
+        .iter()
+        .flatten()
+        .chain(&spec.containers);
     let mounted = containers
         .flat_map(|container| container.volume_mounts.iter().flatten())
         .any(|mount| mount.name == volume.name && mount.mount_path != SERVICE_ACCOUNT);
@@ -54,11 +72,17 @@ fn kind_of(volume: &Volume) -> &'static str {
         (volume.projected.is_some(), "projected"),
         (volume.downward_api.is_some(), "downwardAPI"),
         (volume.host_path.is_some(), "hostPath"),
-        (volume.persistent_volume_claim.is_some(), "persistentVolumeClaim"),
+        (
+            volume.persistent_volume_claim.is_some(),
+            "persistentVolumeClaim",
+        ),
         (volume.ephemeral.is_some(), "ephemeral"),
         (volume.csi.is_some(), "csi"),
     ];
-    kinds.into_iter().find(|(is, _)| *is).map_or("a kind of volume", |(_, kind)| kind)
+    kinds
+        .into_iter()
+        .find(|(is, _)| *is)
+        .map_or("a kind of volume", |(_, kind)| kind)
 }
 
 fn of_containers(field: &str, containers: &[Container]) -> Option<String> {
@@ -96,7 +120,11 @@ fn of_probe(probe: &Probe) -> Option<(&'static str, &'static str)> {
     if probe.grpc.is_some() {
         return Some(("grpc", KINDS));
     }
-    let https = probe.http_get.as_ref().and_then(|get| get.scheme.as_deref()) == Some("HTTPS");
+    let https = probe
+        .http_get
+        .as_ref()
+        .and_then(|get| get.scheme.as_deref())
+        == Some("HTTPS");
     https.then_some(("httpGet.scheme: HTTPS", "use HTTP, tcpSocket or exec"))
 }
 
@@ -104,7 +132,10 @@ fn of_hook(hook: &LifecycleHandler) -> Option<(&'static str, &'static str)> {
     let https = hook.http_get.as_ref().and_then(|get| get.scheme.as_deref()) == Some("HTTPS");
     https
         .then_some(("httpGet.scheme: HTTPS", "use HTTP, exec or sleep"))
-        .or(hook.tcp_socket.as_ref().map(|_| ("tcpSocket", "use httpGet, exec or sleep")))
+        .or(hook
+            .tcp_socket
+            .as_ref()
+            .map(|_| ("tcpSocket", "use httpGet, exec or sleep")))
 }
 
 #[cfg(test)]
@@ -125,23 +156,40 @@ mod tests {
         };
         let with = |extra: serde_json::Value| {
             let mut container = json!({"name": "c"});
-            container.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
+            container
+                .as_object_mut()
+                .unwrap()
+                .extend(extra.as_object().unwrap().clone());
             json!({"containers": [container]})
         };
         let https = json!({"httpGet": {"port": 1, "scheme": "HTTPS"}});
         let table = [
             (mounted("configMap"), "spec.volumes[v] (configMap)"),
             (mounted("emptyDir"), "spec.volumes[v] (emptyDir)"),
-            (json!({"containers": [], "activeDeadlineSeconds": 5}), "spec.activeDeadlineSeconds"),
-            (with(json!({"readinessProbe": {"grpc": {"port": 1}}})),
-                "spec.containers[0].readinessProbe.grpc"),
-            (with(json!({"livenessProbe": https})),
-                "spec.containers[0].livenessProbe.httpGet.scheme: HTTPS"),
-            (with(json!({"lifecycle": {"postStart": {}}})), "spec.containers[0].lifecycle.postStart"),
-            (with(json!({"lifecycle": {"preStop": {"tcpSocket": {"port": 1}}}})),
-                "spec.containers[0].lifecycle.preStop.tcpSocket"),
-            (json!({"containers": [], "initContainers": [{"name": "i", "restartPolicy": "Always"}]}),
-                "spec.initContainers[0].restartPolicy"),
+            (
+                json!({"containers": [], "activeDeadlineSeconds": 5}),
+                "spec.activeDeadlineSeconds",
+            ),
+            (
+                with(json!({"readinessProbe": {"grpc": {"port": 1}}})),
+                "spec.containers[0].readinessProbe.grpc",
+            ),
+            (
+                with(json!({"livenessProbe": https})),
+                "spec.containers[0].livenessProbe.httpGet.scheme: HTTPS",
+            ),
+            (
+                with(json!({"lifecycle": {"postStart": {}}})),
+                "spec.containers[0].lifecycle.postStart",
+            ),
+            (
+                with(json!({"lifecycle": {"preStop": {"tcpSocket": {"port": 1}}}})),
+                "spec.containers[0].lifecycle.preStop.tcpSocket",
+            ),
+            (
+                json!({"containers": [], "initContainers": [{"name": "i", "restartPolicy": "Always"}]}),
+                "spec.initContainers[0].restartPolicy",
+            ),
         ];
         for (spec, path) in table {
             let message = refused(spec.clone()).unwrap_or_default();

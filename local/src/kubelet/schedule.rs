@@ -16,7 +16,10 @@ const RETRY: Duration = Duration::from_millis(500);
 /// Is it ours to find a node for `pod`? Gates and other schedulers are respected.
 pub(super) fn is_unscheduled(pod: &Pod) -> bool {
     let Some(spec) = &pod.spec else { return false };
-    let ours = spec.scheduler_name.as_deref().is_none_or(|name| name == "default-scheduler");
+    let ours = spec
+        .scheduler_name
+        .as_deref()
+        .is_none_or(|name| name == "default-scheduler");
     spec.node_name.as_deref().unwrap_or_default().is_empty()
         && spec.scheduling_gates.iter().flatten().next().is_none()
         && pod.metadata.deletion_timestamp.is_none()
@@ -42,8 +45,9 @@ pub(super) async fn bind(client: Client, pod: Pod, node: String) {
         },
     };
     for _ in 0..ATTEMPTS {
-        let bound: Result<serde_json::Value, kube::Error> =
-            pods.create_subresource("binding", &name, &PostParams::default(), &binding).await;
+        let bound: Result<serde_json::Value, kube::Error> = pods
+            .create_subresource("binding", &name, &PostParams::default(), &binding)
+            .await;
         match bound {
             Ok(_) => return,
             // Gone, or bound by somebody else.

@@ -5,8 +5,8 @@ use std::net::Ipv4Addr;
 use jiff::Timestamp;
 use k8s_openapi::{
     api::core::v1::{
-        ContainerState, ContainerStateTerminated, ContainerStatus, HostIP, Pod, PodCondition, PodIP,
-        PodStatus,
+        ContainerState, ContainerStateTerminated, ContainerStatus, HostIP, Pod, PodCondition,
+        PodIP, PodStatus,
     },
     apimachinery::pkg::apis::meta::v1::Time,
 };
@@ -62,19 +62,31 @@ pub(super) fn status(pod: &Pod, view: &View, ground: Ground, now: Timestamp) -> 
 
 /// As `getPhase` of the kubelet.
 fn phase(pod: &Pod, view: &View) -> &'static str {
-    let policy = pod.spec.as_ref().and_then(|spec| spec.restart_policy.as_deref());
+    let policy = pod
+        .spec
+        .as_ref()
+        .and_then(|spec| spec.restart_policy.as_deref());
     let policy = policy.unwrap_or("Always");
-    let init_failed = view.inits.iter().any(|init| ended(init).is_some_and(|end| end.exit_code != 0));
+    let init_failed = view
+        .inits
+        .iter()
+        .any(|init| ended(init).is_some_and(|end| end.exit_code != 0));
     if init_failed && policy == "Never" {
         return "Failed";
     }
     if view.over && (view.ending || policy != "Always") {
-        let good = view.mains.iter().all(|main| ended(main).is_some_and(|end| end.exit_code == 0));
+        let good = view
+            .mains
+            .iter()
+            .all(|main| ended(main).is_some_and(|end| end.exit_code == 0));
         return if good { "Succeeded" } else { "Failed" };
     }
     let unstarted = |status: &&ContainerStatus| {
         let state = status.state.as_ref();
-        let last = status.last_state.as_ref().and_then(|last| last.terminated.as_ref());
+        let last = status
+            .last_state
+            .as_ref()
+            .and_then(|last| last.terminated.as_ref());
         state.is_none_or(|state| state.waiting.is_some()) && last.is_none()
     };
     if !initialized(view) || view.mains.iter().any(|main| unstarted(&main)) {
@@ -84,19 +96,34 @@ fn phase(pod: &Pod, view: &View) -> &'static str {
 }
 
 fn conditions(pod: &Pod, view: &View, phase: &str, now: Timestamp) -> Vec<PodCondition> {
-    let old = pod.status.iter().flat_map(|status| status.conditions.iter().flatten());
+    let old = pod
+        .status
+        .iter()
+        .flat_map(|status| status.conditions.iter().flatten());
     let old: Vec<&PodCondition> = old.collect();
     let completed = matches!(phase, "Succeeded" | "Failed");
     let initialized = match initialized(view) {
         true if phase == "Succeeded" => Answer::yes_because("PodCompleted"),
         true => Answer::yes(),
-        false => Answer::no("ContainersNotInitialized", names("incomplete", unfinished(view))),
+        false => Answer::no(
+            "ContainersNotInitialized",
+            names("incomplete", unfinished(view)),
+        ),
     };
-    let unready = view.mains.iter().filter(|main| !main.ready).map(|main| main.name.as_str());
+    let unready = view
+        .mains
+        .iter()
+        .filter(|main| !main.ready)
+        .map(|main| main.name.as_str());
     let containers = match unready.clone().count() {
-        _ if completed => {
-            Answer::no(if phase == "Succeeded" { "PodCompleted" } else { "PodFailed" }, String::new())
-        }
+        _ if completed => Answer::no(
+            if phase == "Succeeded" {
+                "PodCompleted"
+            } else {
+                "PodFailed"
+            },
+            String::new(),
+        ),
         0 if view.ending => Answer::no("PodTerminating", "the pod is terminating".to_owned()),
         0 => Answer::yes(),
         _ => Answer::no("ContainersNotReady", names("unready", unready)),
@@ -109,17 +136,26 @@ fn conditions(pod: &Pod, view: &View, phase: &str, now: Timestamp) -> Vec<PodCon
         ("PodScheduled", Answer::yes()),
     ];
     // Conditions of others, readiness gates for one, stay as they are.
-    let others = old.iter().filter(|c| !ours.iter().any(|(kind, _)| *kind == c.type_));
+    let others = old
+        .iter()
+        .filter(|c| !ours.iter().any(|(kind, _)| *kind == c.type_));
     let others: Vec<PodCondition> = others.map(|condition| (*condition).clone()).collect();
-    let ours = ours.iter().map(|(kind, answer)| answer.condition(kind, &old, now));
+    let ours = ours
+        .iter()
+        .map(|(kind, answer)| answer.condition(kind, &old, now));
     ours.chain(others).collect()
 }
 
 /// Ready is ContainersReady and every readiness gate.
 fn gates(pod: &Pod, old: &[&PodCondition], containers: &Answer) -> Answer {
-    let gates = pod.spec.iter().flat_map(|spec| spec.readiness_gates.iter().flatten());
+    let gates = pod
+        .spec
+        .iter()
+        .flat_map(|spec| spec.readiness_gates.iter().flatten());
     let holds = |kind: &str| old.iter().any(|c| c.type_ == kind && c.status == "True");
-    let closed = gates.map(|gate| gate.condition_type.as_str()).find(|kind| !holds(kind));
+    let closed = gates
+        .map(|gate| gate.condition_type.as_str())
+        .find(|kind| !holds(kind));
     match closed {
         Some(kind) if containers.yes => Answer::no(
             "ReadinessGatesNotReady",
@@ -135,7 +171,10 @@ fn initialized(view: &View) -> bool {
 
 fn unfinished(view: &View) -> impl Iterator<Item = &str> + Clone {
     let finished = |init: &&ContainerStatus| ended(init).is_none_or(|end| end.exit_code != 0);
-    view.inits.iter().filter(finished).map(|init| init.name.as_str())
+    view.inits
+        .iter()
+        .filter(finished)
+        .map(|init| init.name.as_str())
 }
 
 fn names<'a>(what: &str, names: impl Iterator<Item = &'a str>) -> String {
@@ -144,7 +183,10 @@ fn names<'a>(what: &str, names: impl Iterator<Item = &'a str>) -> String {
 }
 
 fn ended(status: &ContainerStatus) -> Option<&ContainerStateTerminated> {
-    status.state.as_ref().and_then(|state: &ContainerState| state.terminated.as_ref())
+    status
+        .state
+        .as_ref()
+        .and_then(|state: &ContainerState| state.terminated.as_ref())
 }
 
 #[derive(Clone)]
@@ -156,15 +198,27 @@ struct Answer {
 
 impl Answer {
     fn yes() -> Self {
-        Self { yes: true, reason: None, message: None }
+        Self {
+            yes: true,
+            reason: None,
+            message: None,
+        }
     }
 
     fn yes_because(reason: &'static str) -> Self {
-        Self { yes: true, reason: Some(reason), message: None }
+        Self {
+            yes: true,
+            reason: Some(reason),
+            message: None,
+        }
     }
 
     fn no(reason: &'static str, message: String) -> Self {
-        Self { yes: false, reason: Some(reason), message: Some(message).filter(|m| !m.is_empty()) }
+        Self {
+            yes: false,
+            reason: Some(reason),
+            message: Some(message).filter(|m| !m.is_empty()),
+        }
     }
 
     fn condition(&self, kind: &str, old: &[&PodCondition], now: Timestamp) -> PodCondition {

@@ -81,7 +81,10 @@ impl Shim {
         program: impl Into<OsString>,
         args: impl IntoIterator<Item = A>,
     ) -> Self {
-        Self { program: program.into(), args: args.into_iter().map(Into::into).collect() }
+        Self {
+            program: program.into(),
+            args: args.into_iter().map(Into::into).collect(),
+        }
     }
 
     /// The command line of a supervisor that runs `job`. The caller may still say where standard
@@ -89,7 +92,9 @@ impl Shim {
     pub fn command(&self, job: &Job) -> Command {
         let mut command = Command::new(&self.program);
         command.args(&self.args).arg("--").args(&job.argv);
-        command.env_clear().envs(job.env.iter().map(|(name, value)| (name, value)));
+        command
+            .env_clear()
+            .envs(job.env.iter().map(|(name, value)| (name, value)));
         if let Some(cwd) = &job.cwd {
             command.current_dir(cwd);
         }
@@ -106,7 +111,11 @@ impl Child {
         let mut process = command.stdin(Stdio::piped()).spawn()?;
         let orders = process.stdin.take();
         let pid = process.id().unwrap_or_default();
-        Ok(Self { process, orders, pid })
+        Ok(Self {
+            process,
+            orders,
+            pid,
+        })
     }
 
     /// The supervisor's process id; the command is a child of that process.
@@ -129,7 +138,9 @@ impl Child {
     pub async fn wait(&mut self) -> io::Result<i32> {
         use std::os::unix::process::ExitStatusExt as _;
         let status = self.process.wait().await?;
-        Ok(status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or_default()))
+        Ok(status
+            .code()
+            .unwrap_or_else(|| 128 + status.signal().unwrap_or_default()))
     }
 
     /// Sends SIGTERM to the command's process group.

@@ -2,13 +2,13 @@
 //! containers that pretend.
 
 use k8s_openapi::{
+    NamespaceResourceScope,
     api::{
         apps::v1::ReplicaSet,
         batch::v1::Job,
         core::v1::{Event as CoreEvent, Service},
         discovery::v1::EndpointSlice,
     },
-    NamespaceResourceScope,
 };
 use kube::{
     Resource,
@@ -18,12 +18,12 @@ use serde_json::{Value, json};
 
 use super::{runtime::pretend::Pretend, *};
 use crate::{
-    api::{ApiServer, Config as ApiConfig},
+    api::{ApiServer, Config as ApiConfig, Faults},
     controllers,
 };
 
 /// How much virtual time anything may take before a test fails.
-const PATIENCE: Duration = Duration::from_secs(3600);
+const PATIENCE: Duration = Duration::from_hours(1);
 
 /// A server, the controllers, and a kubelet that pretends.
 struct Cluster {
@@ -33,13 +33,24 @@ struct Cluster {
     pretend: Pretend,
     stop: CancellationToken,
     tasks: JoinSet<()>,
+    /// Named by a failing test.
+    seed: u64,
 }
 
 impl Cluster {
     fn start(ready_after: u64) -> Self {
         let clock = Clock::starting_at(jiff::Timestamp::UNIX_EPOCH);
-        let config = ApiConfig { clock, data_dir: None, seed: 1, history: 1000 };
-        let server = ApiServer::new(config).unwrap();
+        let config = ApiConfig {
+            clock,
+            data_dir: None,
+            seed: 1,
+            history: 1000,
+        };
+        Self::on(ApiServer::new(config).unwrap(), clock, ready_after)
+    }
+
+    /// The controllers and a kubelet on a server that may have been there before.
+    fn on(server: Arc<ApiServer>, clock: Clock, ready_after: u64) -> Self {
         let client = server.client();
         let pretend = Pretend::new(Duration::from_secs(ready_after));
         let stop = CancellationToken::new();
@@ -52,7 +63,15 @@ impl Cluster {
             runtime: Arc::new(pretend.clone()),
         };
         tasks.spawn(kubelet.run(stop.clone()));
-        Self { server, client, clock, pretend, stop, tasks }
+        Self {
+            server,
+            client,
+            clock,
+            pretend,
+            stop,
+            tasks,
+            seed: 0,
+        }
     }
 
     fn api<K: Resource<DynamicType = (), Scope = NamespaceResourceScope>>(&self) -> Api<K> {
@@ -68,11 +87,18 @@ impl Cluster {
             + std::fmt::Debug,
     {
         let object: K = serde_json::from_value(object).unwrap();
-        self.api::<K>().create(&PostParams::default(), &object).await.unwrap();
+        self.api::<K>()
+            .create(&PostParams::default(), &object)
+            .await
+            .unwrap();
     }
 
     async fn pods(&self) -> Vec<Pod> {
-        self.api::<Pod>().list(&ListParams::default()).await.unwrap().items
+        self.api::<Pod>()
+            .list(&ListParams::default())
+            .await
+            .unwrap()
+            .items
     }
 
     async fn set(&self) -> ReplicaSet {
@@ -80,7 +106,11 @@ impl Cluster {
     }
 
     async fn available(&self) -> i32 {
-        self.set().await.status.and_then(|status| status.available_replicas).unwrap_or(0)
+        self.set()
+            .await
+            .status
+            .and_then(|status| status.available_replicas)
+            .unwrap_or(0)
     }
 
     /// The second at which `what` holds.
@@ -91,7 +121,9 @@ impl Cluster {
             }
             self.clock.now().as_second()
         };
-        tokio::time::timeout(PATIENCE, look).await.expect("it never holds")
+        tokio::time::timeout(PATIENCE, look)
+            .await
+            .unwrap_or_else(|_| panic!("it never holds (seed {})", self.seed))
     }
 
     async fn stop(mut self) {
@@ -121,22 +153,38 @@ fn labels() -> runtime::pretend::Labels {
 async fn a_replica_set_becomes_ready_pods_with_addresses_of_their_own_and_endpoints() {
     let cluster = Cluster::start(30);
     cluster
-        .create::<Service>(json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "s"},
-            "spec": {"selector": {"app": "a"}, "ports": [{"port": 80, "targetPort": "http"}]}}))
+        .create::<Service>(
+            json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "s"},
+            "spec": {"selector": {"app": "a"}, "ports": [{"port": 80, "targetPort": "http"}]}}),
+        )
         .await;
     cluster.create::<ReplicaSet>(replica_set(3)).await;
     let second = cluster.when(async || cluster.available().await == 3).await;
     assert!((30..40).contains(&second), "available after {second} s");
     let pods = cluster.pods().await;
-    let mut ips: Vec<String> =
-        pods.iter().filter_map(|pod| pod.status.clone().unwrap().pod_ip).collect();
+    let mut ips: Vec<String> = pods
+        .iter()
+        .filter_map(|pod| pod.status.clone().unwrap().pod_ip)
+        .collect();
     ips.sort();
     ips.dedup();
     assert_eq!(ips.len(), 3);
     let ready = async || {
-        let slices = cluster.api::<EndpointSlice>().list(&ListParams::default()).await.unwrap();
-        let endpoints: Vec<_> = slices.items.into_iter().flat_map(|slice| slice.endpoints).collect();
-        endpoints.iter().filter(|e| e.conditions.as_ref().unwrap().ready == Some(true)).count() == 3
+        let slices = cluster
+            .api::<EndpointSlice>()
+            .list(&ListParams::default())
+            .await
+            .unwrap();
+        let endpoints: Vec<_> = slices
+            .items
+            .into_iter()
+            .flat_map(|slice| slice.endpoints)
+            .collect();
+        endpoints
+            .iter()
+            .filter(|e| e.conditions.as_ref().unwrap().ready == Some(true))
+            .count()
+            == 3
     };
     cluster.when(ready).await;
     cluster.stop().await;
@@ -148,10 +196,18 @@ async fn scaling_down_ends_pods_and_deleting_the_set_ends_all() {
     cluster.create::<ReplicaSet>(replica_set(3)).await;
     cluster.when(async || cluster.available().await == 3).await;
     let fewer = Patch::Merge(json!({"spec": {"replicas": 1}}));
-    cluster.api::<ReplicaSet>().patch("rs", &PatchParams::default(), &fewer).await.unwrap();
+    cluster
+        .api::<ReplicaSet>()
+        .patch("rs", &PatchParams::default(), &fewer)
+        .await
+        .unwrap();
     cluster.when(async || cluster.pods().await.len() == 1).await;
     assert_eq!(cluster.set().await.status.unwrap().replicas, 1);
-    cluster.api::<ReplicaSet>().delete("rs", &DeleteParams::background()).await.unwrap();
+    cluster
+        .api::<ReplicaSet>()
+        .delete("rs", &DeleteParams::background())
+        .await
+        .unwrap();
     cluster.when(async || cluster.pods().await.is_empty()).await;
     cluster.stop().await;
 }
@@ -162,7 +218,11 @@ async fn a_deleted_pod_is_replaced() {
     cluster.create::<ReplicaSet>(replica_set(1)).await;
     cluster.when(async || cluster.available().await == 1).await;
     let first = cluster.pods().await[0].name_any();
-    cluster.api::<Pod>().delete(&first, &DeleteParams::default()).await.unwrap();
+    cluster
+        .api::<Pod>()
+        .delete(&first, &DeleteParams::default())
+        .await
+        .unwrap();
     let replaced = async || {
         let pods = cluster.pods().await;
         pods.len() == 1 && pods[0].name_any() != first && cluster.available().await == 1
@@ -191,7 +251,10 @@ async fn a_crashing_container_backs_off_and_says_so() {
         let cluster = &cluster;
         async move || {
             let pods = cluster.pods().await;
-            let status = pods.first().and_then(|pod| pod.status.clone()).unwrap_or_default();
+            let status = pods
+                .first()
+                .and_then(|pod| pod.status.clone())
+                .unwrap_or_default();
             let container = status.container_statuses.unwrap_or_default();
             container.iter().any(|container| {
                 let waiting = container.state.clone().and_then(|state| state.waiting);
@@ -208,8 +271,15 @@ async fn a_crashing_container_backs_off_and_says_so() {
     let gaps: Vec<i64> = seconds.windows(2).map(|pair| pair[1] - pair[0]).collect();
     assert_eq!(gaps, [11, 21, 41]);
     let events = async || {
-        let events = cluster.api::<CoreEvent>().list(&ListParams::default()).await.unwrap().items;
-        events.iter().any(|e| e.reason.as_deref() == Some("BackOff") && e.count == Some(4))
+        let events = cluster
+            .api::<CoreEvent>()
+            .list(&ListParams::default())
+            .await
+            .unwrap()
+            .items;
+        events
+            .iter()
+            .any(|e| e.reason.as_deref() == Some("BackOff") && e.count == Some(4))
     };
     cluster.when(events).await;
     cluster.stop().await;
@@ -218,26 +288,45 @@ async fn a_crashing_container_backs_off_and_says_so() {
 #[tokio::test(start_paused = true)]
 async fn a_job_runs_to_completion_and_goes() {
     let cluster = Cluster::start(0);
-    cluster.pretend.succeed([("job".to_owned(), "j".to_owned())].into(), Duration::from_secs(20));
+    cluster.pretend.succeed(
+        [("job".to_owned(), "j".to_owned())].into(),
+        Duration::from_secs(20),
+    );
     let mut pod = template();
     pod["restartPolicy"] = json!("Never");
     cluster
-        .create::<Job>(json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "j"},
+        .create::<Job>(
+            json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "j"},
             "spec": {"completions": 2, "parallelism": 1, "ttlSecondsAfterFinished": 60,
-                "template": {"metadata": {"labels": {"job": "j"}}, "spec": pod}}}))
+                "template": {"metadata": {"labels": {"job": "j"}}, "spec": pod}}}),
+        )
         .await;
     let complete = async || {
-        let job = cluster.api::<Job>().get("j").await.unwrap().status.unwrap_or_default();
+        let job = cluster
+            .api::<Job>()
+            .get("j")
+            .await
+            .unwrap()
+            .status
+            .unwrap_or_default();
         job.succeeded == Some(2)
-            && job.conditions.iter().flatten().any(|c| c.type_ == "Complete" && c.status == "True")
+            && job
+                .conditions
+                .iter()
+                .flatten()
+                .any(|c| c.type_ == "Complete" && c.status == "True")
     };
     let done = cluster.when(complete).await;
     assert!((40..50).contains(&done), "complete after {done} s");
     let gone = async || {
-        cluster.api::<Job>().get_opt("j").await.unwrap().is_none() && cluster.pods().await.is_empty()
+        cluster.api::<Job>().get_opt("j").await.unwrap().is_none()
+            && cluster.pods().await.is_empty()
     };
     let gone = cluster.when(gone).await;
-    assert!((done + 60..done + 70).contains(&gone), "gone after {gone} s");
+    assert!(
+        (done + 60..done + 70).contains(&gone),
+        "gone after {gone} s"
+    );
     cluster.stop().await;
 }
 
@@ -246,9 +335,69 @@ async fn nothing_is_written_while_nothing_changes() {
     let cluster = Cluster::start(1);
     cluster.create::<ReplicaSet>(replica_set(2)).await;
     cluster.when(async || cluster.available().await == 2).await;
-    tokio::time::sleep(Duration::from_secs(60)).await;
+    tokio::time::sleep(Duration::from_mins(1)).await;
     let before = cluster.server.revision();
-    tokio::time::sleep(Duration::from_secs(6000)).await;
+    tokio::time::sleep(Duration::from_mins(100)).await;
     assert_eq!(cluster.server.revision(), before);
+    cluster.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn errors_conflicts_and_broken_watches_change_nothing_in_the_end() {
+    const SEEDS: u64 = 20;
+    for seed in 0..SEEDS {
+        let cluster = Cluster {
+            seed,
+            ..Cluster::start(1)
+        };
+        let faults = Faults {
+            seed,
+            delay: Duration::from_millis(50),
+            errors: 0.2,
+            conflicts: 0.2,
+            dropped_watches: 0.1,
+        };
+        cluster.create::<ReplicaSet>(replica_set(4)).await;
+        cluster.server.set_faults(faults.clone());
+        tokio::time::sleep(Duration::from_mins(2)).await;
+        cluster.server.set_faults(Faults::default());
+        cluster.when(async || cluster.available().await == 4).await;
+        let fewer = Patch::Merge(json!({"spec": {"replicas": 1}}));
+        cluster
+            .api::<ReplicaSet>()
+            .patch("rs", &PatchParams::default(), &fewer)
+            .await
+            .unwrap();
+        cluster.server.set_faults(faults);
+        tokio::time::sleep(Duration::from_mins(2)).await;
+        cluster.server.set_faults(Faults::default());
+        let settled = async || cluster.pods().await.len() == 1 && cluster.available().await == 1;
+        cluster.when(settled).await;
+        cluster.stop().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_kubelet_starts_what_the_last_one_left() {
+    let cluster = Cluster::start(1);
+    cluster.create::<ReplicaSet>(replica_set(2)).await;
+    cluster.when(async || cluster.available().await == 2).await;
+    let before: Vec<Pod> = cluster.pods().await;
+    let (server, clock) = (Arc::clone(&cluster.server), cluster.clock);
+    cluster.stop().await;
+    let cluster = Cluster::on(server, clock, 1);
+    let restarted = async || {
+        cluster.pods().await.iter().all(|pod| {
+            let statuses = pod.status.clone().unwrap_or_default().container_statuses;
+            statuses
+                .iter()
+                .flatten()
+                .all(|status| status.restart_count == 1 && status.ready)
+        })
+    };
+    cluster.when(restarted).await;
+    let ip = |pod: &Pod| pod.status.clone().unwrap_or_default().pod_ip;
+    let known = |pods: &[Pod]| -> Vec<_> { pods.iter().map(|pod| (pod.uid(), ip(pod))).collect() };
+    assert_eq!(known(&cluster.pods().await), known(&before));
     cluster.stop().await;
 }

@@ -41,11 +41,9 @@ async fn unknown_fields_are_pruned_and_defaults_filled_in() {
     assert_eq!(made.metadata.generation, Some(1));
 }
 
-#[tokio::test]
-async fn every_wrong_field_is_told_with_its_path() {
-    let place = place().await;
-    let widgets = place.define(schema()).await;
-    let rows = [
+/// A spec, the path of what is wrong with it, and what is said about that.
+fn wrong_specs() -> Vec<(Value, &'static str, &'static str)> {
+    vec![
         (json!({}), "spec.size", "Required value"),
         (json!({"size": "3"}), "spec.size", "must be of type integer"),
         (
@@ -88,8 +86,14 @@ async fn every_wrong_field_is_told_with_its_path() {
             "spec.parts[1]",
             "Duplicate value",
         ),
-    ];
-    for (spec, field, message) in rows {
+    ]
+}
+
+#[tokio::test]
+async fn every_wrong_field_is_told_with_its_path() {
+    let place = place().await;
+    let widgets = place.define(schema()).await;
+    for (spec, field, message) in wrong_specs() {
         let status = refusal(
             widgets
                 .create(&PostParams::default(), &place.widget("w", spec.clone()))

@@ -11,7 +11,7 @@ use crate::kept::KeptWeight;
 use crate::state::State;
 
 /// Splits whose weights are remembered; the checker allows no configuration with as many.
-pub(crate) const MAX_WEIGHTS: usize = 10_000;
+const MAX_WEIGHTS: usize = 10_000;
 
 /// The newest weight of each split.
 #[derive(Debug, Default)]

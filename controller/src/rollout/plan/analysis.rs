@@ -150,6 +150,7 @@ fn start(
         let name = if attempt == 0 { base.clone() } else { format!("{base}.{attempt}") };
         let taken = scene.observed.runs.iter().find(|run| run.name_any() == name);
         match taken {
+            None if scene.observed.foreign_runs.contains(&name) => {}
             None => {
                 let run = manifest(scene, (analysis, index), name, spec);
                 let brief = in_brief(&run);

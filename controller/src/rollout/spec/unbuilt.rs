@@ -1,7 +1,7 @@
 //! What Argo can do and this version cannot: each is refused by its own sentence, never ignored.
 
 use crds::Rollout;
-use crds::plugin::PLUGIN_NAME;
+use crds::plugin::{PLUGIN_NAME, ProxyRouting};
 use crds::rollout::{CanaryStrategy, StepKind, TrafficRouting};
 use serde_json::{Value, json};
 
@@ -85,9 +85,13 @@ fn check_routing(routing: &TrafficRouting, errors: &mut Vec<SpecError>) {
         let what = format!("the traffic router plugin {name}");
         errors.push(refused(format!("{path}.plugins.{name}"), block.clone(), what));
     }
-    if routing.sluice_proxy().is_none() {
+    let Some(block) = routing.sluice_proxy() else {
         let text = format!("no traffic router is named that this version of Sluice has; name the plugin {PLUGIN_NAME}");
         errors.push(SpecError::required(format!("{path}.plugins"), text));
+        return;
+    };
+    if let Err(wrong) = ProxyRouting::parse(block, &format!("{path}.plugins.{PLUGIN_NAME}")) {
+        errors.extend(wrong.into_iter().map(|wrong| SpecError::invalid(wrong.path, wrong.value, wrong.message)));
     }
 }
 

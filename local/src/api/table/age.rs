@@ -41,3 +41,30 @@ pub(super) fn human(seconds: i64) -> String {
         _ => format!("{}y", days / 365),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::human;
+
+    #[test]
+    fn ages_read_as_kubectl_writes_them() {
+        let (minute, hour, day, year) = (60, 3600, 86_400, 31_536_000);
+        for (seconds, wanted) in [
+            (-1, "0s"),
+            (119, "119s"),
+            (2 * minute, "2m"),
+            (2 * minute + 5, "2m5s"),
+            (10 * minute + 5, "10m"),
+            (3 * hour - 1, "179m"),
+            (3 * hour + 5 * minute, "3h5m"),
+            (8 * hour + 5 * minute, "8h"),
+            (2 * day, "2d"),
+            (2 * day + 3 * hour, "2d3h"),
+            (8 * day + 3 * hour, "8d"),
+            (2 * year + 3 * day, "2y3d"),
+            (8 * year + 3 * day, "8y"),
+        ] {
+            assert_eq!(human(seconds), wanted, "{seconds}");
+        }
+    }
+}

@@ -24,7 +24,11 @@ fn pod(name: &str, more: Value) -> Pod {
 }
 
 fn only(mut plan: Plan) -> EndpointSlice {
-    assert_eq!((plan.create.len(), plan.update.len(), plan.delete.len()), (1, 0, 0), "{plan:?}");
+    assert_eq!(
+        (plan.create.len(), plan.update.len(), plan.delete.len()),
+        (1, 0, 0),
+        "{plan:?}"
+    );
     plan.create.remove(0)
 }
 
@@ -42,7 +46,11 @@ fn conditions_tell_what_an_endpoint_is_good_for() {
     for (svc, more, expected) in table {
         let slice = only(plan(&service(svc), &[pod("p", more.clone())], &[]));
         let found = slice.endpoints[0].conditions.clone().unwrap();
-        let found = (found.ready.unwrap(), found.serving.unwrap(), found.terminating.unwrap());
+        let found = (
+            found.ready.unwrap(),
+            found.serving.unwrap(),
+            found.terminating.unwrap(),
+        );
         assert_eq!(found, expected, "{more}");
     }
 }
@@ -56,7 +64,10 @@ fn a_slice_says_whose_it_is_and_where_its_pods_are() {
     let endpoint = &slice.endpoints[0];
     assert_eq!(endpoint.addresses, ["127.42.0.1"]);
     let target = endpoint.target_ref.clone().unwrap();
-    assert_eq!((target.kind.as_deref(), target.name.as_deref()), (Some("Pod"), Some("p")));
+    assert_eq!(
+        (target.kind.as_deref(), target.name.as_deref()),
+        (Some("Pod"), Some("p"))
+    );
     assert_eq!(target.uid.as_deref(), Some("p-uid"));
 }
 
@@ -68,7 +79,10 @@ fn ports_are_found_by_name_or_number() {
         (port(json!({"port": 80, "targetPort": 9000})), Some(9000)),
         (port(json!({"port": 80})), Some(80)),
         (port(json!({"port": 80, "targetPort": "nothing"})), None),
-        (port(json!({"port": 80, "targetPort": "web", "protocol": "UDP"})), None),
+        (
+            port(json!({"port": 80, "targetPort": "web", "protocol": "UDP"})),
+            None,
+        ),
     ];
     for (svc, expected) in table {
         let slice = only(plan(&service(svc.clone()), &[pod("p", json!({}))], &[]));
@@ -116,5 +130,8 @@ fn existing_slices_are_left_renewed_or_deleted() {
     let mut second = existing.clone();
     second.metadata.name = Some("s-zzzzz".to_owned());
     let fewer = plan(&service, &pods, &[existing, second]);
-    assert_eq!((fewer.update.len(), fewer.delete.as_slice()), (0, &["s-zzzzz".to_owned()][..]));
+    assert_eq!(
+        (fewer.update.len(), fewer.delete.as_slice()),
+        (0, &["s-zzzzz".to_owned()][..])
+    );
 }

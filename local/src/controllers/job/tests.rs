@@ -15,7 +15,11 @@ fn job(spec: Value, status: Value) -> Job {
 
 fn pod(phase: &str, finished: i64) -> Pod {
     let terminated = json!({"exitCode": 0, "finishedAt": at(finished).to_string()});
-    let state = if phase == "Running" { json!({}) } else { json!({"terminated": terminated}) };
+    let state = if phase == "Running" {
+        json!({})
+    } else {
+        json!({"terminated": terminated})
+    };
     serde_json::from_value(json!({"metadata": {"name": "p"}, "status": {"phase": phase,
         "containerStatuses": [{"name": "c", "image": "", "imageID": "", "ready": false,
             "restartCount": 0, "state": state}]}}))
@@ -24,20 +28,48 @@ fn pod(phase: &str, finished: i64) -> Pod {
 
 fn pods(running: usize, succeeded: usize, failed: usize) -> Vec<Pod> {
     let some = |n, phase| std::iter::repeat_with(move || pod(phase, 5)).take(n);
-    some(running, "Running").chain(some(succeeded, "Succeeded")).chain(some(failed, "Failed")).collect()
+    some(running, "Running")
+        .chain(some(succeeded, "Succeeded"))
+        .chain(some(failed, "Failed"))
+        .collect()
 }
 
 #[test]
 fn pods_are_created_as_completions_and_parallelism_say() {
     let table = [
         (json!({"completions": 1}), pods(0, 0, 0), 1, 0),
-        (json!({"completions": 3, "parallelism": 2}), pods(0, 0, 0), 2, 0),
-        (json!({"completions": 3, "parallelism": 2}), pods(1, 1, 0), 1, 0),
-        (json!({"completions": 3, "parallelism": 2}), pods(1, 2, 0), 0, 0),
-        (json!({"completions": 3, "parallelism": 1}), pods(2, 0, 0), 0, 1),
+        (
+            json!({"completions": 3, "parallelism": 2}),
+            pods(0, 0, 0),
+            2,
+            0,
+        ),
+        (
+            json!({"completions": 3, "parallelism": 2}),
+            pods(1, 1, 0),
+            1,
+            0,
+        ),
+        (
+            json!({"completions": 3, "parallelism": 2}),
+            pods(1, 2, 0),
+            0,
+            0,
+        ),
+        (
+            json!({"completions": 3, "parallelism": 1}),
+            pods(2, 0, 0),
+            0,
+            1,
+        ),
         (json!({"parallelism": 2}), pods(0, 0, 0), 2, 0),
         (json!({"parallelism": 2}), pods(1, 1, 0), 0, 0),
-        (json!({"completions": 1, "suspend": true}), pods(1, 0, 0), 0, 1),
+        (
+            json!({"completions": 1, "suspend": true}),
+            pods(1, 0, 0),
+            0,
+            1,
+        ),
     ];
     for (spec, pods, create, delete) in table {
         let job = job(spec.clone(), json!({}));
@@ -50,16 +82,37 @@ fn pods_are_created_as_completions_and_parallelism_say() {
 fn a_job_ends_for_its_reason() {
     let started = json!({"startTime": at(0).to_string()});
     let table = [
-        (json!({"completions": 2}), pods(0, 2, 0), Some(("Complete", "CompletionsReached"))),
-        (json!({"parallelism": 2}), pods(0, 1, 0), Some(("Complete", "CompletionsReached"))),
+        (
+            json!({"completions": 2}),
+            pods(0, 2, 0),
+            Some(("Complete", "CompletionsReached")),
+        ),
+        (
+            json!({"parallelism": 2}),
+            pods(0, 1, 0),
+            Some(("Complete", "CompletionsReached")),
+        ),
         (json!({"parallelism": 2}), pods(1, 1, 0), None),
-        (json!({"completions": 2, "backoffLimit": 1}), pods(1, 0, 2),
-            Some(("Failed", "BackoffLimitExceeded"))),
-        (json!({"completions": 2, "backoffLimit": 2}), pods(1, 0, 2), None),
-        (json!({"completions": 1, "activeDeadlineSeconds": 1000}), pods(1, 0, 0),
-            Some(("Failed", "DeadlineExceeded"))),
-        (json!({"completions": 1, "completionMode": "Indexed"}), pods(0, 0, 0),
-            Some(("Failed", "NotSupported"))),
+        (
+            json!({"completions": 2, "backoffLimit": 1}),
+            pods(1, 0, 2),
+            Some(("Failed", "BackoffLimitExceeded")),
+        ),
+        (
+            json!({"completions": 2, "backoffLimit": 2}),
+            pods(1, 0, 2),
+            None,
+        ),
+        (
+            json!({"completions": 1, "activeDeadlineSeconds": 1000}),
+            pods(1, 0, 0),
+            Some(("Failed", "DeadlineExceeded")),
+        ),
+        (
+            json!({"completions": 1, "completionMode": "Indexed"}),
+            pods(0, 0, 0),
+            Some(("Failed", "NotSupported")),
+        ),
     ];
     for (spec, pods, expected) in table {
         let job = job(spec.clone(), started.clone());
@@ -76,8 +129,13 @@ fn a_job_ends_for_its_reason() {
 
 #[test]
 fn failed_pods_are_replaced_after_a_growing_delay() {
-    let table = [(1, 14, 0, Some(1)), (1, 15, 1, None), (2, 24, 0, Some(1)), (2, 25, 1, None),
-        (6, 300, 0, Some(25))];
+    let table = [
+        (1, 14, 0, Some(1)),
+        (1, 15, 1, None),
+        (2, 24, 0, Some(1)),
+        (2, 25, 1, None),
+        (6, 300, 0, Some(25)),
+    ];
     for (failures, now, create, again) in table {
         let job = job(json!({"completions": 1}), json!({}));
         let pods = pods(0, 0, failures);
@@ -107,7 +165,13 @@ fn a_finished_job_goes_after_its_time_to_live() {
 #[test]
 fn an_active_job_is_looked_at_again_at_its_deadline() {
     let started = json!({"startTime": at(0).to_string()});
-    let job = job(json!({"completions": 1, "activeDeadlineSeconds": 60}), started);
+    let job = job(
+        json!({"completions": 1, "activeDeadlineSeconds": 60}),
+        started,
+    );
     let pods = pods(1, 0, 0);
-    assert_eq!(plan(&job, &pods, at(10)).again, Some(Duration::from_secs(50)));
+    assert_eq!(
+        plan(&job, &pods, at(10)).again,
+        Some(Duration::from_secs(50))
+    );
 }

@@ -41,7 +41,16 @@ impl Reader {
         let progress = log.progress.subscribe();
         let file = File::open(&log.path)?;
         let left = options.limit_bytes.unwrap_or(u64::MAX);
-        Ok(Self { log, progress, file, rotations: 0, carry: Vec::new(), options, left, begun: false })
+        Ok(Self {
+            log,
+            progress,
+            file,
+            rotations: 0,
+            carry: Vec::new(),
+            options,
+            left,
+            begun: false,
+        })
     }
 
     /// The log's text as it comes.
@@ -83,8 +92,14 @@ impl Reader {
             self.file = File::open(&self.log.path)?;
             self.file.read_to_end(&mut raw)?;
         }
-        let since = self.options.since_seconds.map(|seconds| self.log.ago(seconds));
-        let wanted = self.options.tail_lines.and_then(|n| usize::try_from(n).ok());
+        let since = self
+            .options
+            .since_seconds
+            .map(|seconds| self.log.ago(seconds));
+        let wanted = self
+            .options
+            .tail_lines
+            .and_then(|n| usize::try_from(n).ok());
         let mut lines = VecDeque::new();
         for record in raw.split(|byte| *byte == b'\n').filter_map(Record::read) {
             if since.is_some_and(|since| record.time < since) {
@@ -128,7 +143,9 @@ impl Reader {
         let rest = self.carry.split_off(end + 1);
         let whole = std::mem::replace(&mut self.carry, rest);
         let records = whole.split(|byte| *byte == b'\n').filter_map(Record::read);
-        records.flat_map(|record| record.shown(self.options.timestamps)).collect()
+        records
+            .flat_map(|record| record.shown(self.options.timestamps))
+            .collect()
     }
 
     fn limited(&mut self, mut text: Vec<u8>) -> Bytes {
@@ -152,7 +169,12 @@ impl<'a> Record<'a> {
         let stamp = fields.next()?;
         let time = std::str::from_utf8(stamp).ok()?.parse().ok()?;
         let (_stream, tag, text) = (fields.next()?, fields.next()?, fields.next()?);
-        Some(Self { time, stamp, text, whole: tag == b"F" })
+        Some(Self {
+            time,
+            stamp,
+            text,
+            whole: tag == b"F",
+        })
     }
 
     fn shown(&self, timestamps: bool) -> Vec<u8> {

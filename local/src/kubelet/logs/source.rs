@@ -29,7 +29,11 @@ fn opened(
     let container = match (container, known.as_slice()) {
         (Some(name), _) => name,
         (None, [only]) => only,
-        (None, []) => return Err(refused(&format!("no container of pod {pod} has started yet"))),
+        (None, []) => {
+            return Err(refused(&format!(
+                "no container of pod {pod} has started yet"
+            )));
+        }
         (None, several) => {
             let several = several.join(" ");
             let message = format!(
@@ -38,10 +42,18 @@ fn opened(
             return Err(refused(&message));
         }
     };
-    let log = logs.find(place, container, options.previous).ok_or_else(|| {
-        let run = if options.previous { "previous terminated container" } else { "container" };
-        refused(&format!("{run} {container:?} in pod {pod:?} not found: it has not run yet"))
-    })?;
+    let log = logs
+        .find(place, container, options.previous)
+        .ok_or_else(|| {
+            let run = if options.previous {
+                "previous terminated container"
+            } else {
+                "container"
+            };
+            refused(&format!(
+                "{run} {container:?} in pod {pod:?} not found: it has not run yet"
+            ))
+        })?;
     let reader = Reader::open(log, options)
         .map_err(|error| refused(&format!("cannot read the log of {container:?}: {error}")))?;
     Ok(reader.into_stream().boxed())

@@ -15,16 +15,24 @@ pub(super) async fn get(
     let url = format!("http://{host}:{port}{path}");
     let failed = |error: &dyn std::fmt::Display| format!("Get {url:?}: {error}");
     let mut request = Request::get(path).header("user-agent", "kube-probe/sluice");
-    if !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case(HOST.as_str())) {
+    if !headers
+        .iter()
+        .any(|(name, _)| name.eq_ignore_ascii_case(HOST.as_str()))
+    {
         request = request.header(HOST, format!("{host}:{port}"));
     }
     for (name, value) in headers {
         request = request.header(name, value);
     }
-    let request = request.body(Empty::<Bytes>::new()).map_err(|error| failed(&error))?;
-    let stream = TcpStream::connect((host, port)).await.map_err(|error| failed(&error))?;
-    let (mut sender, connection) =
-        http1::handshake(TokioIo::new(stream)).await.map_err(|error| failed(&error))?;
+    let request = request
+        .body(Empty::<Bytes>::new())
+        .map_err(|error| failed(&error))?;
+    let stream = TcpStream::connect((host, port))
+        .await
+        .map_err(|error| failed(&error))?;
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
+        .await
+        .map_err(|error| failed(&error))?;
     // The connection does its work only while it is polled, and ends with the answer's body,
     // which nobody reads.
     let driven = async {
@@ -39,5 +47,8 @@ pub(super) async fn get(
     if status.is_success() || status.is_redirection() {
         return Ok(());
     }
-    Err(format!("HTTP probe failed with statuscode: {}", status.as_u16()))
+    Err(format!(
+        "HTTP probe failed with statuscode: {}",
+        status.as_u16()
+    ))
 }

@@ -8,7 +8,10 @@ const HERE: Ipv4Addr = Ipv4Addr::LOCALHOST;
 
 fn container(more: Value) -> Container {
     let mut whole = json!({"name": "c", "ports": [{"name": "http", "containerPort": 8080}]});
-    whole.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    whole
+        .as_object_mut()
+        .unwrap()
+        .extend(more.as_object().unwrap().clone());
     serde_json::from_value(whole).unwrap()
 }
 
@@ -17,7 +20,9 @@ fn answers(good: &'static [bool]) -> Exec {
     Arc::new(move |_, _| {
         let at = at.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let good = good[at.min(good.len() - 1)];
-        Box::pin(std::future::ready(good.then_some(()).ok_or_else(|| "no".to_owned())))
+        Box::pin(std::future::ready(
+            good.then_some(()).ok_or_else(|| "no".to_owned()),
+        ))
     })
 }
 
@@ -25,7 +30,12 @@ fn answers(good: &'static [bool]) -> Exec {
 async fn news(container: &Container, exec: Exec, n: usize) -> Vec<(u64, News)> {
     let (sender, mut receiver) = mpsc::channel(NEWS);
     let clock = crate::clock::Clock::starting_at(jiff::Timestamp::UNIX_EPOCH);
-    let probes = Probes { container, pod_ip: HERE, exec, news: sender };
+    let probes = Probes {
+        container,
+        pod_ip: HERE,
+        exec,
+        news: sender,
+    };
     let read = async {
         let mut heard = Vec::new();
         while heard.len() < n {
@@ -41,7 +51,12 @@ async fn news(container: &Container, exec: Exec, n: usize) -> Vec<(u64, News)> {
 
 #[test]
 fn answers_in_a_row_decide() {
-    let mut count = Count { success: 2, failure: 3, last: false, row: 0 };
+    let mut count = Count {
+        success: 2,
+        failure: 3,
+        last: false,
+        row: 0,
+    };
     let table = [
         (true, None),
         (true, Some(true)),
@@ -61,15 +76,27 @@ fn answers_in_a_row_decide() {
 #[test]
 fn checks_take_ports_by_number_and_name() {
     let table = [
-        (json!({"port": 80, "path": "ok"}), Ok(("127.0.0.1", 80, "/ok"))),
+        (
+            json!({"port": 80, "path": "ok"}),
+            Ok(("127.0.0.1", 80, "/ok")),
+        ),
         (json!({"port": "http", "host": "h"}), Ok(("h", 8080, "/"))),
         (json!({"port": "grpc"}), Err("expected 1 to 65535")),
         (json!({"port": 70000}), Err("expected 1 to 65535")),
     ];
     for (get, expected) in table {
-        let check = Check::http(&serde_json::from_value(get.clone()).unwrap(), &container(json!({})), HERE);
+        let check = Check::http(
+            &serde_json::from_value(get.clone()).unwrap(),
+            &container(json!({})),
+            HERE,
+        );
         match (check, expected) {
-            (Ok(Check::Http { host, port, path, .. }), Ok(expected)) => {
+            (
+                Ok(Check::Http {
+                    host, port, path, ..
+                }),
+                Ok(expected),
+            ) => {
                 assert_eq!((host.as_str(), port, path.as_str()), expected, "{get}");
             }
             (Err(error), Err(part)) => assert!(error.contains(part), "{get}: {error}"),
@@ -90,19 +117,28 @@ async fn readiness_comes_after_its_delay_and_goes_after_its_failures() {
         "failureThreshold": 2});
     let container = container(json!({"readinessProbe": probe}));
     let heard = news(&container, answers(&[true, false, false, true]), 4).await;
-    let expected =
-        [(0, News::Started), (5, News::Ready(true)), (9, News::Ready(false)), (11, News::Ready(true))];
+    let expected = [
+        (0, News::Started),
+        (5, News::Ready(true)),
+        (9, News::Ready(false)),
+        (11, News::Ready(true)),
+    ];
     assert_eq!(heard, expected);
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_startup_probe_comes_first_and_liveness_restarts() {
-    let probe = |failures: i32| json!({"exec": {"command": ["x"]}, "periodSeconds": 1,
-        "failureThreshold": failures});
+    let probe = |failures: i32| {
+        json!({"exec": {"command": ["x"]}, "periodSeconds": 1,
+        "failureThreshold": failures})
+    };
     let both = container(json!({"startupProbe": probe(5), "livenessProbe": probe(2)}));
     let heard = news(&both, answers(&[false, false, true, true, false, false]), 3).await;
-    let expected =
-        [(2, News::Started), (2, News::Ready(true)), (4, News::Restart(Kind::Liveness))];
+    let expected = [
+        (2, News::Started),
+        (2, News::Ready(true)),
+        (4, News::Restart(Kind::Liveness)),
+    ];
     assert_eq!(heard, expected);
     let heard = news(&both, answers(&[false]), 1).await;
     assert_eq!(heard, [(4, News::Restart(Kind::Startup))]);
@@ -123,7 +159,12 @@ async fn http_and_tcp_look_at_real_sockets() {
             stream.write_all(answer.as_bytes()).await.unwrap();
         }
     };
-    let http = Check::Http { host: HERE.to_string(), port: open, path: "/ready".into(), headers: vec![] };
+    let http = Check::Http {
+        host: HERE.to_string(),
+        port: open,
+        path: "/ready".into(),
+        headers: vec![],
+    };
     let none = answers(&[true]);
     let limit = Duration::from_secs(10);
     let client = async {
@@ -133,7 +174,10 @@ async fn http_and_tcp_look_at_real_sockets() {
         assert!(failed.ends_with("503"), "{failed}");
     };
     tokio::join!(server, client);
-    let tcp = |port| Check::Tcp { host: HERE.to_string(), port };
+    let tcp = |port| Check::Tcp {
+        host: HERE.to_string(),
+        port,
+    };
     assert_eq!(tcp(open).run(&none, limit).await, Ok(()));
     drop(listener);
     let refused = tcp(open).run(&none, limit).await.unwrap_err();

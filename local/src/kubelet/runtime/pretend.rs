@@ -48,8 +48,13 @@ enum What {
 impl Pretend {
     /// Every pod is ready `delay` after its start.
     pub fn new(delay: Duration) -> Self {
-        let rule = Rule { labels: Labels::new(), what: What::ReadyAfter(delay) };
-        Self { rules: Arc::new(watch::Sender::new(vec![rule])) }
+        let rule = Rule {
+            labels: Labels::new(),
+            what: What::ReadyAfter(delay),
+        };
+        Self {
+            rules: Arc::new(watch::Sender::new(vec![rule])),
+        }
     }
 
     /// Pods with `labels` are ready `delay` after their start.
@@ -74,7 +79,8 @@ impl Pretend {
 
     /// Takes back all rules for exactly these `labels`.
     pub fn forget(&self, labels: &Labels) {
-        self.rules.send_modify(|rules| rules.retain(|rule| rule.labels != *labels));
+        self.rules
+            .send_modify(|rules| rules.retain(|rule| rule.labels != *labels));
     }
 
     /// A later rule for the same labels replaces the earlier one.
@@ -135,9 +141,15 @@ impl Pretended {
     fn what(&mut self) -> What {
         let rules = self.rules.borrow_and_update();
         let applies = |rule: &&Rule| {
-            rule.labels.iter().all(|(key, value)| self.labels.get(key) == Some(value))
+            rule.labels
+                .iter()
+                .all(|(key, value)| self.labels.get(key) == Some(value))
         };
-        rules.iter().rev().find(applies).map_or(What::NeverReady, |rule| rule.what)
+        rules
+            .iter()
+            .rev()
+            .find(applies)
+            .map_or(What::NeverReady, |rule| rule.what)
     }
 
     fn told(&mut self, ready: bool) -> Option<Happening> {
@@ -147,7 +159,10 @@ impl Pretended {
     async fn happen(&mut self) -> Happening {
         loop {
             if let Some(code) = self.ended {
-                return Happening::Exited(Exit { code, message: None });
+                return Happening::Exited(Exit {
+                    code,
+                    message: None,
+                });
             }
             let what = self.what();
             let (until, told) = match what {
@@ -247,7 +262,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn readiness_follows_the_rules_in_virtual_time() {
-        let pretend = Pretend::new(Duration::from_secs(3600));
+        let pretend = Pretend::new(Duration::from_hours(1));
         let mut process = started(&pretend, "a").await;
         let early = tokio::time::timeout(Duration::from_secs(3599), process.next()).await;
         assert!(early.is_err(), "{early:?}");
@@ -263,9 +278,17 @@ mod tests {
         let pretend = Pretend::new(Duration::ZERO);
         pretend.crash(labels("bad"), Duration::from_secs(1));
         pretend.succeed(labels("job"), Duration::from_secs(1));
-        let exit = |code| Happening::Exited(Exit { code, message: None });
-        let table =
-            [("bad", exit(1)), ("job", exit(0)), ("good", Happening::Ready(true))];
+        let exit = |code| {
+            Happening::Exited(Exit {
+                code,
+                message: None,
+            })
+        };
+        let table = [
+            ("bad", exit(1)),
+            ("job", exit(0)),
+            ("good", Happening::Ready(true)),
+        ];
         for (app, expected) in table {
             assert_eq!(started(&pretend, app).await.next().await, expected, "{app}");
         }
@@ -276,6 +299,12 @@ mod tests {
         let mut process = started(&Pretend::new(Duration::from_secs(9)), "a").await;
         process.terminate().await;
         process.kill().await;
-        assert_eq!(process.next().await, Happening::Exited(Exit { code: 143, message: None }));
+        assert_eq!(
+            process.next().await,
+            Happening::Exited(Exit {
+                code: 143,
+                message: None
+            })
+        );
     }
 }

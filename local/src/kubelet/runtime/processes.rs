@@ -4,7 +4,9 @@
 //! is added. There is no image, no mount and no namespace: what a manifest asks for beyond a
 //! process with an environment and a directory is refused.
 
-use std::{collections::BTreeMap, net::Ipv4Addr, path::PathBuf, process::Stdio, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap, net::Ipv4Addr, path::PathBuf, process::Stdio, sync::Arc, time::Duration,
+};
 
 use futures::{FutureExt as _, future::BoxFuture};
 use k8s_openapi::api::core::v1::{Container, Pod};
@@ -49,7 +51,11 @@ pub struct Processes {
 impl Processes {
     /// `client` reads the ConfigMaps and Secrets that containers refer to.
     pub fn new(client: Client, settings: Settings, logs: Arc<Logs>) -> Self {
-        Self { client, settings, logs }
+        Self {
+            client,
+            settings,
+            logs,
+        }
     }
 
     async fn begin(&self, start: Start) -> Result<Box<dyn Process>, StartError> {
@@ -60,7 +66,9 @@ impl Processes {
             reason: "RunContainerError",
             message: format!("cannot start {:?}: {error}", job.argv),
         };
-        let log = self.logs.start(&start.pod, &start.container.name, start.attempt);
+        let log = self
+            .logs
+            .start(&start.pod, &start.container.name, start.attempt);
         let log = log.map_err(cannot)?;
         let mut child = Child::spawn(command).map_err(cannot)?;
         let mut pumps = JoinSet::new();
@@ -73,7 +81,14 @@ impl Processes {
             pumps.spawn(async move { log.pump(out, "stderr").await });
         }
         let shim = self.settings.shim.clone();
-        Ok(Box::new(Running { child, job: Arc::new(job), shim, log, pumps, announced: false }))
+        Ok(Box::new(Running {
+            child,
+            job: Arc::new(job),
+            shim,
+            log,
+            pumps,
+            announced: false,
+        }))
     }
 
     async fn job(&self, start: &Start) -> Result<Job, StartError> {
@@ -85,14 +100,20 @@ impl Processes {
         let namespace = start.pod.namespace().unwrap_or_default();
         let sources = environment::load(&self.client, &namespace, container).await;
         let sources = sources.map_err(config_error)?;
-        let place =
-            Place { pod_ip: start.pod_ip.to_string(), host_ip: self.settings.host_ip.to_string() };
+        let place = Place {
+            pod_ip: start.pod_ip.to_string(),
+            host_ip: self.settings.host_ip.to_string(),
+        };
         let env = environment::resolve(&start.pod, container, &sources, &place);
         let env = env.map_err(config_error)?;
         let argv = argv(container, &self.settings.images, &env)?;
         let env = environment::with_inherited(env, &self.settings.caller);
         let cwd = container.working_dir.as_ref().filter(|dir| !dir.is_empty());
-        Ok(Job { argv, env: env.into_iter().collect(), cwd: cwd.map(PathBuf::from) })
+        Ok(Job {
+            argv,
+            env: env.into_iter().collect(),
+            cwd: cwd.map(PathBuf::from),
+        })
     }
 }
 
@@ -122,7 +143,10 @@ fn argv(
     env: &BTreeMap<String, String>,
 ) -> Result<Vec<String>, StartError> {
     let image = container.image.as_deref().unwrap_or_default();
-    let own = container.command.as_deref().filter(|command| !command.is_empty());
+    let own = container
+        .command
+        .as_deref()
+        .filter(|command| !command.is_empty());
     let command = own.or_else(|| images.of(image)).ok_or_else(|| StartError {
         reason: "ErrNoCommand",
         message: format!(
@@ -132,7 +156,11 @@ fn argv(
         ),
     })?;
     let args = container.args.iter().flatten();
-    Ok(command.iter().chain(args).map(|word| expand_from(word, env)).collect())
+    Ok(command
+        .iter()
+        .chain(args)
+        .map(|word| expand_from(word, env))
+        .collect())
 }
 
 struct Running {
@@ -161,8 +189,14 @@ impl Running {
                 code,
                 message: Some(format!("{:?} may not exist: see the log", self.job.argv)),
             },
-            Ok(code) => Exit { code, message: None },
-            Err(error) => Exit { code: -1, message: Some(format!("cannot wait: {error}")) },
+            Ok(code) => Exit {
+                code,
+                message: None,
+            },
+            Err(error) => Exit {
+                code: -1,
+                message: Some(format!("cannot wait: {error}")),
+            },
         })
     }
 }
@@ -193,7 +227,10 @@ impl Process for Running {
     fn exec(&self) -> Exec {
         let (job, shim) = (Arc::clone(&self.job), self.shim.clone());
         Arc::new(move |argv, limit| {
-            let job = Job { argv, ..(*job).clone() };
+            let job = Job {
+                argv,
+                ..(*job).clone()
+            };
             exec(shim.clone(), job, limit).boxed()
         })
     }
@@ -209,7 +246,10 @@ async fn exec(shim: Shim, job: Job, limit: Duration) -> Result<(), String> {
     let run = async {
         if let Some(mut out) = child.take_stderr() {
             // Only the beginning is kept, but all of it is read: a full pipe would stop the command.
-            let _ = (&mut out).take(SHOWN_OUTPUT as u64).read_to_end(&mut said).await;
+            let _ = (&mut out)
+                .take(SHOWN_OUTPUT as u64)
+                .read_to_end(&mut said)
+                .await;
             let _ = tokio::io::copy(&mut out, &mut tokio::io::sink()).await;
         }
         child.wait().await
@@ -217,9 +257,10 @@ async fn exec(shim: Shim, job: Job, limit: Duration) -> Result<(), String> {
     // Dropping the child ends it.
     match tokio::time::timeout(limit, run).await {
         Ok(Ok(0)) => Ok(()),
-        Ok(Ok(code)) => {
-            Err(format!("exit code {code}: {}", String::from_utf8_lossy(&said).trim_end()))
-        }
+        Ok(Ok(code)) => Err(format!(
+            "exit code {code}: {}",
+            String::from_utf8_lossy(&said).trim_end()
+        )),
         Ok(Err(error)) => Err(format!("cannot wait: {error}")),
         Err(_) => Err(format!("command timed out after {limit:?}")),
     }
@@ -234,10 +275,17 @@ mod tests {
         let mut images = ImageCommands::default();
         images.add("app=./app --serve").unwrap();
         let env = BTreeMap::from([("PORT".to_owned(), "80".to_owned())]);
-        let words = |list: &[&str]| -> Vec<String> { list.iter().map(ToString::to_string).collect() };
-        let table: [(&str, &[&str], &[&str], &[&str]); 4] = [
+        let words =
+            |list: &[&str]| -> Vec<String> { list.iter().map(ToString::to_string).collect() };
+        type Words = &'static [&'static str];
+        let table: [(&str, Words, Words, Words); 4] = [
             ("app:1", &[], &[], &["./app", "--serve"]),
-            ("app:1", &[], &["-p", "$(PORT)"], &["./app", "--serve", "-p", "80"]),
+            (
+                "app:1",
+                &[],
+                &["-p", "$(PORT)"],
+                &["./app", "--serve", "-p", "80"],
+            ),
             ("app:1", &["own"], &["x"], &["own", "x"]),
             ("other", &["own", "$(NO)"], &[], &["own", "$(NO)"]),
         ];
@@ -248,12 +296,24 @@ mod tests {
                 args: Some(words(args)),
                 ..Container::default()
             };
-            assert_eq!(argv(&container, &images, &env), Ok(words(expected)), "{image} {command:?}");
+            assert_eq!(
+                argv(&container, &images, &env),
+                Ok(words(expected)),
+                "{image} {command:?}"
+            );
         }
         let image = Some("nginx:1".to_owned());
-        let none = Container { name: "web".into(), image, ..Container::default() };
+        let none = Container {
+            name: "web".into(),
+            image,
+            ..Container::default()
+        };
         let error = argv(&none, &images, &env).unwrap_err();
         assert_eq!(error.reason, "ErrNoCommand");
-        assert!(error.message.contains("--image nginx:1=COMMAND"), "{}", error.message);
+        assert!(
+            error.message.contains("--image nginx:1=COMMAND"),
+            "{}",
+            error.message
+        );
     }
 }

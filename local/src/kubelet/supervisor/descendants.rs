@@ -45,12 +45,17 @@ pub(super) fn reap(mut seen: impl FnMut(Pid, WaitStatus)) {
 }
 
 fn living() -> Vec<Pid> {
-    let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
+    let Ok(entries) = fs::read_dir("/proc") else {
+        return Vec::new();
+    };
     let mut children: HashMap<i32, Vec<(i32, bool)>> = HashMap::new();
     for entry in entries.flatten() {
         let stat = entry.path().join("stat");
         if let Some(process) = fs::read_to_string(stat).ok().as_deref().and_then(parse) {
-            children.entry(process.parent).or_default().push((process.pid, process.zombie));
+            children
+                .entry(process.parent)
+                .or_default()
+                .push((process.pid, process.zombie));
         }
     }
     let mut found = Vec::new();
@@ -81,7 +86,11 @@ fn parse(stat: &str) -> Option<Process> {
     let mut fields = fields.split(' ');
     let state = fields.next()?;
     let parent = fields.next()?.parse().ok()?;
-    Some(Process { pid: pid.parse().ok()?, parent, zombie: matches!(state, "Z" | "X") })
+    Some(Process {
+        pid: pid.parse().ok()?,
+        parent,
+        zombie: matches!(state, "Z" | "X"),
+    })
 }
 
 #[cfg(test)]
@@ -98,7 +107,11 @@ mod tests {
             ("15 (x) S", None),
         ];
         for (line, expected) in table {
-            let expected = expected.map(|(pid, parent, zombie)| Process { pid, parent, zombie });
+            let expected = expected.map(|(pid, parent, zombie)| Process {
+                pid,
+                parent,
+                zombie,
+            });
             assert_eq!(parse(line), expected, "{line}");
         }
     }

@@ -37,7 +37,10 @@ enum SuperviseError {
     #[error("cannot watch signals and the parent")]
     Setup(#[source] io::Error),
     #[error("cannot start {program:?}: {source}")]
-    Start { program: OsString, source: io::Error },
+    Start {
+        program: OsString,
+        source: io::Error,
+    },
 }
 
 /// Runs as a supervisor; `args` is what follows [`super::SUPERVISE`]. The exit code is the
@@ -55,7 +58,9 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 
 fn supervise(args: Vec<OsString>) -> Result<u8, SuperviseError> {
     let argv: Vec<OsString> = args.into_iter().skip_while(|arg| arg == "--").collect();
-    let [program, rest @ ..] = argv.as_slice() else { return Err(SuperviseError::NoCommand) };
+    let [program, rest @ ..] = argv.as_slice() else {
+        return Err(SuperviseError::NoCommand);
+    };
     // It fails only where we lead a group already, and then we are out of the parent's.
     let _ = setsid();
     set_child_subreaper(Some(getpid())).map_err(|e| SuperviseError::Subreaper(e.into()))?;
@@ -68,11 +73,14 @@ fn supervise(args: Vec<OsString>) -> Result<u8, SuperviseError> {
         let mut watch = Watch::new()?;
         let mut command = Command::new(program);
         command.args(rest).stdin(Stdio::null()).process_group(0);
-        let child = command
-            .spawn()
-            .map_err(|source| SuperviseError::Start { program: program.clone(), source })?;
+        let child = command.spawn().map_err(|source| SuperviseError::Start {
+            program: program.clone(),
+            source,
+        })?;
         let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
-        Ok(watch.over(pid.expect("the kernel numbers processes from 1")).await)
+        Ok(watch
+            .over(pid.expect("the kernel numbers processes from 1"))
+            .await)
     })
 }
 
@@ -103,7 +111,10 @@ enum Ending {
 
 impl Watch {
     fn new() -> Result<Self, SuperviseError> {
-        let stdin = io::stdin().as_fd().try_clone_to_owned().map_err(SuperviseError::Setup)?;
+        let stdin = io::stdin()
+            .as_fd()
+            .try_clone_to_owned()
+            .map_err(SuperviseError::Setup)?;
         Ok(Self {
             parent: pipe::Receiver::from_owned_fd(stdin).map_err(SuperviseError::NoPipe)?,
             children: signal(SignalKind::child()).map_err(SuperviseError::Setup)?,

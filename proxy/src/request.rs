@@ -1,0 +1,300 @@
+//! The life of one request, from its head to the response's head.
+//!
+//! Target → route → split → attempt → perhaps stable instead. What is counted about it is in
+//! [`exchange`], what is sent and sent again in [`attempt`], what it is asked for in [`target`]. The body
+//! of the response outlives this and ends the exchange ([`crate::relay`]).
+
+use std::convert::Infallible;
+use std::rc::Rc;
+
+use http::header::{HeaderName, HeaderValue, SET_COOKIE};
+use http::{Method, Request, Response, Version};
+use hyper::body::{Body, Incoming};
+
+use crate::error::{RequestError, Sent, UpstreamError};
+use crate::forward;
+use crate::observe::open::Waiting;
+use crate::observe::series::{RetryResult, Rule};
+use crate::observe::{FailureClass, Role};
+use crate::relay::{ResponseBody, SharedTape, UpstreamBody};
+use crate::respond;
+use crate::split::{self, Asked, Key};
+use crate::worker::Worker;
+use crate::worker::connection::Connection;
+use crate::worker::view::LocalRoute;
+
+mod attempt;
+pub(crate) mod budget;
+pub(crate) mod exchange;
+mod target;
+mod upgrade;
+
+use attempt::{Failed, Spare};
+use exchange::{Exchange, Routed};
+use target::Target;
+
+/// Tells the client that stable answered what the canary had failed.
+const X_SLUICE_FALLBACK: HeaderName = HeaderName::from_static("x-sluice-fallback");
+
+/// Answers a request. Dropped before it is done when the client goes away, which cancels everything.
+pub(crate) async fn serve(
+    worker: Rc<Worker>,
+    connection: Rc<Connection>,
+    request: Request<Incoming>,
+) -> Result<Response<ResponseBody>, Infallible> {
+    let mut exchange = Exchange::begin(worker, connection, &request);
+    Ok(match proxy(&mut exchange, request).await {
+        Ok(response) => response.map(|incoming| ResponseBody::Relayed(incoming, exchange)),
+        Err(error) => {
+            exchange.refused(error);
+            respond::respond(error).map(|text| ResponseBody::Own(Some(text), exchange))
+        }
+    })
+}
+
+async fn proxy(
+    exchange: &mut Exchange,
+    request: Request<Incoming>,
+) -> Result<Response<Incoming>, RequestError> {
+    let target = Target::of(&request)?;
+    let route = route(exchange, &request, &target)?;
+    let mut routed = choose_side(exchange, &request, &route);
+    exchange.routed(Rc::clone(&route), routed.rule);
+    let tunnel = upgrade::asked(&request, &target, &routed.arm);
+    let mut request = request;
+    let client_upgrade = tunnel.is_some().then(|| hyper::upgrade::on(&mut request));
+    forward::request_headers(request.headers_mut(), &target.host, &exchange.connection().hop);
+    if let Some(protocol) = &tunnel {
+        upgrade::ask(request.headers_mut(), protocol);
+    }
+    let (request, spare) = replayable(exchange, request, &target);
+    let answered = answer(exchange, &route, &routed, (request, spare)).await?;
+    let mut response = answered;
+    if let Some(cookie) = routed.set_cookie.take() {
+        response.headers_mut().append(SET_COOKIE, cookie);
+    }
+    if response.status() == http::StatusCode::SWITCHING_PROTOCOLS {
+        return upgrade::switch(exchange, response, client_upgrade);
+    }
+    forward::strip_hop_by_hop(response.headers_mut());
+    *response.version_mut() = Version::HTTP_11;
+    Ok(response)
+}
+
+fn route(
+    exchange: &Exchange,
+    request: &Request<Incoming>,
+    target: &Target,
+) -> Result<Rc<LocalRoute>, RequestError> {
+    let view = exchange.worker().view();
+    if view.generation == 0 {
+        return Err(RequestError::NoConfiguration);
+    }
+    let host = target.normal_host();
+    if exchange.connection().is_misdirected(&host) {
+        return Err(RequestError::Misdirected);
+    }
+    let found = view.snapshot.table.find(&host, request.uri().path(), request.headers());
+    let found = found.and_then(|place| view.routes.get(place));
+    found.cloned().ok_or(RequestError::NoRoute)
+}
+
+/// Splits, and sends the canary's share to stable where the canary has no endpoint at all.
+fn choose_side(
+    exchange: &Exchange,
+    request: &Request<Incoming>,
+    route: &Rc<LocalRoute>,
+) -> Routed {
+    let Some(split) = &route.split else {
+        return Routed::plainly(&route.stable);
+    };
+    let connection = exchange.connection();
+    let asked =
+        Asked { headers: request.headers(), peer: connection.peer.ip(), tls: connection.hop.tls };
+    let worker = exchange.worker();
+    let choice = split::choose(split, &asked, &mut worker.random.borrow_mut());
+    let arm = match (choice.role, &route.canary) {
+        (Role::Canary, Some(canary)) if canary.cluster.endpoints.is_empty() => {
+            exchange.no_endpoints(canary, choice.key, choice.sequence);
+            let stable = Rc::clone(&route.stable);
+            return Routed { rule: Rule::NoEndpoints, key: Key::None, ..Routed::new(stable, choice) };
+        }
+        (Role::Canary, Some(canary)) => canary,
+        _ => &route.stable,
+    };
+    Routed::new(Rc::clone(arm), choice)
+}
+
+/// Keeps what is needed to send the request again, where that can ever be allowed.
+fn replayable(
+    exchange: &Exchange,
+    request: Request<Incoming>,
+    target: &Target,
+) -> (Request<UpstreamBody>, Spare) {
+    let idempotent = is_idempotent(request.method());
+    let (parts, incoming) = request.into_parts();
+    let tape = (idempotent && !incoming.is_end_stream()).then(SharedTape::default);
+    let body = match &tape {
+        _ if incoming.is_end_stream() => UpstreamBody::Empty,
+        Some(tape) => UpstreamBody::Taped(incoming, tape.clone()),
+        None => UpstreamBody::Stream(incoming),
+    };
+    let mut request = Request::new(body);
+    *request.method_mut() = parts.method;
+    *request.uri_mut() = parts.uri;
+    *request.headers_mut() = parts.headers;
+    exchange.worker().budget.deposit();
+    let spare = Spare::new(&request, idempotent, tape, target.host.clone());
+    (request, spare)
+}
+
+/// The first attempt, and stable's answer where the canary failed it and that is allowed.
+async fn answer(
+    exchange: &mut Exchange,
+    route: &Rc<LocalRoute>,
+    routed: &Routed,
+    (request, spare): (Request<UpstreamBody>, Spare),
+) -> Result<Response<Incoming>, RequestError> {
+    let may_fall_back = routed.arm.role == Role::Canary
+        && spare.idempotent
+        && route.split.as_ref().is_some_and(|split| split.fallback_to_stable);
+    let waiting = exchange.enter(routed, route.timeout, may_fall_back);
+    let tried = attempt::attempt(exchange, &routed.arm, request, (&spare, &waiting)).await;
+    let failed = match judge(exchange, tried, waiting) {
+        Ok(response) if !response.status().is_server_error() => return Ok(response),
+        Ok(response) => Err(response),
+        Err(failed) => Ok(failed),
+    };
+    if routed.arm.role == Role::Stable {
+        return failed.map_or_else(Ok, |it| Err(it.error));
+    }
+    let Some((request, rule)) = again(exchange, route, &failed_head(failed.as_ref()), &spare) else {
+        return failed.map_or_else(Ok, |it| Err(it.error));
+    };
+    // An unsent request comes back whole; it is the one to send, with its body.
+    let (unsent, refused) = match failed {
+        Ok(failed) => (failed.request, None),
+        Err(response) => (None, Some(response)),
+    };
+    drop(refused);
+    let Some(request) = unsent.or(request) else {
+        return Err(RequestError::Upstream(UpstreamError {
+            class: FailureClass::Reset,
+            sent: Sent::Maybe,
+        }));
+    };
+    fall_back(exchange, route, request, (&spare, rule)).await
+}
+
+/// What decides about a retry: how much was sent, and how it failed.
+struct FailedHead {
+    class: FailureClass,
+    sent: Sent,
+    client: bool,
+}
+
+fn failed_head(failed: Result<&Failed, &Response<Incoming>>) -> FailedHead {
+    let answered =
+        FailedHead { class: FailureClass::Status5xx, sent: Sent::Maybe, client: false };
+    match failed {
+        Err(_) => answered,
+        Ok(failed) => match failed.error {
+            RequestError::Upstream(UpstreamError { class, sent }) => {
+                FailedHead { class, sent, client: false }
+            }
+            _ => FailedHead { client: true, ..answered },
+        },
+    }
+}
+
+/// Whether stable may answer, and with which request: the copy, or none where the original came back.
+fn again(
+    exchange: &Exchange,
+    route: &LocalRoute,
+    failed: &FailedHead,
+    spare: &Spare,
+) -> Option<(Option<Request<UpstreamBody>>, Rule)> {
+    if failed.client {
+        return None;
+    }
+    // Nothing was sent, as no endpoint accepts connections: that is no usable endpoint.
+    if failed.sent == Sent::Never && failed.class == FailureClass::Connect {
+        return Some((None, Rule::NoEndpoints));
+    }
+    if !route.split.as_ref().is_some_and(|split| split.fallback_to_stable) {
+        return None;
+    }
+    if !spare.idempotent {
+        exchange.retried(RetryResult::NotIdempotent);
+        return None;
+    }
+    let Some(copy) = spare.request() else {
+        exchange.retried(RetryResult::BodyTooLarge);
+        return None;
+    };
+    if !exchange.worker().budget.withdraw() {
+        exchange.retried(RetryResult::Budget);
+        return None;
+    }
+    Some((Some(copy), Rule::Fallback))
+}
+
+async fn fall_back(
+    exchange: &mut Exchange,
+    route: &Rc<LocalRoute>,
+    request: Request<UpstreamBody>,
+    (spare, rule): (&Spare, Rule),
+) -> Result<Response<Incoming>, RequestError> {
+    let canary = exchange.move_to(&route.stable, rule);
+    let waiting = exchange.enter_unjudged(&route.stable, route.timeout);
+    let tried = attempt::attempt(exchange, &route.stable, request, (spare, &waiting)).await;
+    drop(waiting);
+    let result = match &tried {
+        Ok((response, _)) if !response.status().is_server_error() => RetryResult::Ok,
+        _ => RetryResult::Failed,
+    };
+    if let Some(canary) = canary {
+        exchange.count_retry(&canary, result);
+    }
+    let (mut response, lease) = tried.map_err(|failed| failed.error)?;
+    exchange.head(response.status().as_u16(), lease);
+    if rule == Rule::Fallback {
+        let stable = HeaderValue::from_static(Role::Stable.as_str());
+        response.headers_mut().insert(X_SLUICE_FALLBACK, stable);
+    }
+    Ok(response)
+}
+
+/// Counts the first attempt's outcome, which is final for evidence whoever answers in the end.
+fn judge(
+    exchange: &mut Exchange,
+    tried: Result<attempt::Answered, Failed>,
+    waiting: Waiting,
+) -> Result<Response<Incoming>, Failed> {
+    let too_old = waiting.leave();
+    match tried {
+        Ok((response, lease)) => {
+            let failed = response.status().is_server_error();
+            exchange.judge(failed.then_some(FailureClass::Status5xx), too_old);
+            exchange.head(response.status().as_u16(), lease);
+            Ok(response)
+        }
+        Err(failed) => {
+            if let RequestError::Upstream(error) = failed.error {
+                exchange.judge(Some(error.class), too_old);
+            }
+            Err(failed)
+        }
+    }
+}
+
+/// RFC 9110 section 9.2.2.
+fn is_idempotent(method: &Method) -> bool {
+    matches!(
+        *method,
+        Method::GET | Method::HEAD | Method::OPTIONS | Method::TRACE | Method::PUT | Method::DELETE
+    )
+}
+
+#[cfg(test)]
+mod tests;
