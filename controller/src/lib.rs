@@ -10,6 +10,10 @@ pub mod conditions;
 pub mod traffic;
 pub mod fleets;
 pub mod publish;
+pub mod uplink_server;
 pub mod leader;
+pub mod status_server;
+pub mod args;
+pub mod run;
 
 pub mod clock;

@@ -3,6 +3,8 @@
 //! Two things implement [`Traffic`]: the uplink's fleets, with real proxies behind them, and a
 //! pretended fleet for releases in virtual time.
 
+pub mod pretended;
+
 use std::collections::BTreeMap;
 
 use judgement::{EpochEvidence, LatencyEvidence};

@@ -1,12 +1,13 @@
 //! The API server: an in-memory Kubernetes API with two doors, a [`kube::Client`] in this process
 //! and a loopback port for everything else.
 //!
-//! The life of a request, in the order of the modules: a [`door`] lets it in, [`request`] takes it
-//! apart, [`route`] finds its verb. Reading verbs are [`list`] and [`watch`]; writing ones
-//! [`create`], [`update`], [`patch`] and [`delete`]. Every write passes [`admit`] (defaults,
-//! pruning by [`schema`], validation) before it changes the [`store`], which numbers it, remembers
-//! it for watchers and keeps it in the [`journal`]. What lost its owner is taken by [`collect`].
-//! An [`answer`] shows objects as JSON or as a [`table`]; a [`refuse`] is every error.
+//! The life of a request, in the order of the modules: a `door` lets it in, `request` takes it
+//! apart, `route` finds its verb. Reading verbs are `list` and `watch`; writing ones
+//! `create`, `update`, `patch` and `delete`. Every write passes `admit` (defaults,
+//! pruning by `schema`, validation) before it changes the `store`, which numbers it, remembers
+//! it for watchers and keeps it in the `journal`. What lost its owner is taken by `collect`.
+//! Bodies come as JSON, YAML or `protobuf`. An `answer` shows objects as JSON or as a `table`; a
+//! `refuse` is every error.
 //!
 //! What the server does not do it refuses with 501 and a sentence; it never pretends. There is no
 //! authentication: the port is for loopback, and the process behind it belongs to the same person.

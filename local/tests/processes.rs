@@ -22,6 +22,7 @@ use sluice_local::{
         supervisor::Shim,
     },
 };
+use tokio::{io::AsyncWriteExt as _, net::TcpListener};
 use tokio_util::sync::CancellationToken;
 
 /// How long anything may take before a test fails.
@@ -260,6 +261,61 @@ async fn probes_decide_about_ready_and_a_deleted_pod_ends_with_its_hook() {
     for file in ["hooked", "terminated"] {
         assert!(cluster.dir.path().join(file).exists(), "{file}");
     }
+    cluster.stop().await;
+}
+
+#[tokio::test]
+async fn an_http_probe_goes_to_the_pods_own_address() {
+    let cluster = Cluster::start("127.43.8.0/24");
+    // The first address of the range; the test answers in the container's place.
+    let listener = TcpListener::bind(("127.43.8.1", 0)).await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let probe = json!({"httpGet": {"path": "/ready", "port": port}, "periodSeconds": 1});
+    cluster
+        .create(
+            "web",
+            shell("exec sleep 1000", json!({"readinessProbe": probe})),
+        )
+        .await;
+    let (mut stream, _) = tokio::time::timeout(DEADLINE, listener.accept())
+        .await
+        .unwrap()
+        .unwrap();
+    assert!(!is_ready(&cluster.pods().get("web").await.unwrap()));
+    stream
+        .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
+        .await
+        .unwrap();
+    let pod = cluster.when("web", is_ready).await;
+    assert_eq!(pod.status.unwrap().pod_ip.as_deref(), Some("127.43.8.1"));
+    cluster.stop().await;
+}
+
+#[tokio::test]
+async fn a_failing_liveness_probe_restarts_the_container() {
+    let cluster = Cluster::start("127.43.9.0/24");
+    let dir = cluster.dir.path().display().to_string();
+    let more = json!({
+        "env": [{"name": "DIR", "value": dir}],
+        "livenessProbe": {"periodSeconds": 1, "failureThreshold": 1,
+            "exec": {"command": ["/bin/sh", "-c", "test ! -e $DIR/sick"]}},
+    });
+    let script = "rm -f $DIR/sick; touch $DIR/begun; exec sleep 1000";
+    cluster.create("alive", shell(script, more)).await;
+    let begun = cluster.dir.path().join("begun");
+    cluster
+        .when("alive", |pod| is_ready(pod) && begun.exists())
+        .await;
+    fs::write(cluster.dir.path().join("sick"), "").unwrap();
+    let again = |pod: &Pod| main_status(pod).is_some_and(|s| s.restart_count == 1 && s.ready);
+    let pod = cluster.when("alive", again).await;
+    let last = main_status(&pod)
+        .unwrap()
+        .last_state
+        .unwrap()
+        .terminated
+        .unwrap();
+    assert_eq!(last.exit_code, 143);
     cluster.stop().await;
 }
 

@@ -193,7 +193,8 @@ where
     let on = Rc::clone(&worker);
     let service =
         service_fn(move |it| request::serve(Rc::clone(&on), Rc::clone(&connection), it));
-    let served = drive(&worker, builder.serve_connection(io, service).with_upgrades()).await;
+    let served = std::pin::pin!(builder.serve_connection(io, service).with_upgrades());
+    let served = drive(&worker, served).await;
     if let Err(error) = served {
         count_malformed(&worker, &error);
     }
@@ -213,7 +214,12 @@ where
     let on = Rc::clone(&worker);
     let service =
         service_fn(move |it| request::serve(Rc::clone(&on), Rc::clone(&connection), it));
-    let served = drive(&worker, builder.serve_connection(io, service)).await;
+    let mut served = std::pin::pin!(builder.serve_connection(io, service));
+    if worker.is_draining() {
+        // HTTP/2 has no single request; what comes before the client learns of it is answered.
+        served.as_mut().graceful_shutdown();
+    }
+    let served = drive(&worker, served).await;
     if let Err(error) = served {
         count_malformed(&worker, &error);
     }
@@ -229,10 +235,10 @@ fn count_malformed(worker: &Worker, error: &hyper::Error) {
     worker.process().rejected[rejection as usize].add(1);
 }
 
-/// Drives a connection to its end, and tells it once when the proxy leaves.
-async fn drive<C: Finish>(worker: &Worker, connection: C) -> C::Output {
-    let mut connection = std::pin::pin!(connection);
-    let told = Cell::new(false);
+/// Drives a connection to its end, and tells it once when the proxy leaves. One that was accepted
+/// while it leaves knows already: it was made for a single request.
+async fn drive<C: Finish>(worker: &Worker, mut connection: Pin<&mut C>) -> C::Output {
+    let told = Cell::new(worker.is_draining());
     let mut place = None;
     let poll = |context: &mut Context<'_>| -> Poll<C::Output> {
         if worker.is_draining() && !told.replace(true) {

@@ -62,7 +62,10 @@ fn reset(control: &Control, query: &str) -> Reply {
         return Reply::text(StatusCode::NOT_FOUND, message);
     };
     control.fuses.reset(&rollout_uid, "");
-    Reply::text(StatusCode::OK, format!("the fuse of split {split:?} is reset"))
+    Reply::text(
+        StatusCode::OK,
+        format!("the fuse of split {split:?} is reset"),
+    )
 }
 
 /// A query parameter; `%2F`, as clients write the `/` in a split's name, is understood.
@@ -220,7 +223,10 @@ mod tests {
 
     #[test]
     fn query_parameters_are_found_by_name() {
-        assert_eq!(parameter("a=1&split=shop%2Fapp", "split").as_deref(), Some("shop/app"));
+        assert_eq!(
+            parameter("a=1&split=shop%2Fapp", "split").as_deref(),
+            Some("shop/app")
+        );
         assert_eq!(parameter("split=", "split").as_deref(), Some(""));
         assert_eq!(parameter("splits=x", "split"), None);
     }

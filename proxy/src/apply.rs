@@ -116,17 +116,19 @@ impl Applier {
         board: Arc<Board>,
         weights: Arc<WeightBook>,
     ) -> Self {
-        Self { shared, fuses, board, weights, newest: None, files_seen: None }
+        Self {
+            shared,
+            fuses,
+            board,
+            weights,
+            newest: None,
+            files_seen: None,
+        }
     }
 
     /// What is in force.
     pub(crate) fn in_force(&self) -> Option<Arc<InForce>> {
         self.board.in_force()
-    }
-
-    /// What it applies to.
-    pub(crate) fn shared(&self) -> &Arc<Shared> {
-        &self.shared
     }
 
     /// Puts a candidate into force, or says everything that is wrong with it.
@@ -144,7 +146,11 @@ impl Applier {
         warn!(%origin, count = errors.len(), errors = shown,
               "configuration refused, the last good one stays");
         let at_ms = self.shared.clock().unix_ms();
-        self.board.refuse(Refused { at_ms, origin: origin.clone(), errors: errors.clone() });
+        self.board.refuse(Refused {
+            at_ms,
+            origin: origin.clone(),
+            errors: errors.clone(),
+        });
         errors
     }
 
@@ -162,7 +168,8 @@ impl Applier {
         let in_force = self.in_force();
         let refused = self.attempt(newest.clone()).await.is_err();
         // While the newest document stays refused, the one in force still needs its renewals.
-        if let Some(in_force) = in_force.filter(|it| refused && it.candidate.document != newest.document)
+        if let Some(in_force) =
+            in_force.filter(|it| refused && it.candidate.document != newest.document)
         {
             let _ = self.attempt(in_force.candidate.clone()).await;
         }
@@ -188,26 +195,48 @@ impl Applier {
             let checked = check(&candidate.document)?;
             let tls = rehearse(&checked, &candidate.secrets, wall)?;
             let snapshot = snapshot::compile(&checked, tls, &state);
-            Ok(Ready { snapshot, digest: document::digest(&candidate.document), checked })
+            Ok(Ready {
+                snapshot,
+                digest: document::digest(&candidate.document),
+                checked,
+            })
         };
         let done = tokio::task::spawn_blocking(work).await;
         done.unwrap_or_else(|stopped| {
             let message = format!("checking it failed: {stopped}");
-            Err(vec![ConfigError { path: String::new(), message }])
+            Err(vec![ConfigError {
+                path: String::new(),
+                message,
+            }])
         })
     }
 
     /// Trips and weights first, so that the first request of the new snapshot meets them.
     fn put_in_force(&self, candidate: Candidate, ready: Ready) {
-        let Ready { checked, snapshot, digest } = ready;
+        let Ready {
+            checked,
+            snapshot,
+            digest,
+        } = ready;
         let splits = facts(&checked);
-        let uids = splits.iter().map(|(name, facts)| (name.clone(), facts.rollout_uid.clone()));
-        self.fuses.rate(ratings(&checked, candidate.fleet_size), &uids.collect::<Vec<_>>());
+        let uids = splits
+            .iter()
+            .map(|(name, facts)| (name.clone(), facts.rollout_uid.clone()));
+        self.fuses.rate(
+            ratings(&checked, candidate.fleet_size),
+            &uids.collect::<Vec<_>>(),
+        );
         let certificates = snapshot.tls().describe().to_vec();
         self.weights.restate(&splits, self.shared.state());
         self.shared.install(snapshot);
         let since_ms = self.shared.clock().unix_ms();
-        self.board.put(InForce { candidate, digest, since_ms, certificates, splits });
+        self.board.put(InForce {
+            candidate,
+            digest,
+            since_ms,
+            certificates,
+            splits,
+        });
     }
 
     /// The digest of all certificate files of the newest candidate and of the one in force.
@@ -236,7 +265,10 @@ fn digest_of(paths: &[String]) -> [u8; 32] {
 
 fn facts(checked: &CheckedConfig) -> BTreeMap<String, SplitFacts> {
     let facts = checked.splits.iter().map(|(name, split)| {
-        let canary = split.canary.as_ref().and_then(|cluster| checked.clusters.get(cluster));
+        let canary = split
+            .canary
+            .as_ref()
+            .and_then(|cluster| checked.clusters.get(cluster));
         let facts = SplitFacts {
             rollout_uid: split.rollout_uid.clone(),
             canary_revision: canary.map(|cluster| cluster.revision.clone()),
@@ -247,8 +279,14 @@ fn facts(checked: &CheckedConfig) -> BTreeMap<String, SplitFacts> {
 }
 
 fn ratings(checked: &CheckedConfig, fleet_size: u32) -> Ratings {
-    let rated = checked.splits.iter().filter_map(|(name, split)| Some((name.clone(), split.fuse?)));
-    Ratings { splits: rated.collect(), fleet_size }
+    let rated = checked
+        .splits
+        .iter()
+        .filter_map(|(name, split)| Some((name.clone(), split.fuse?)));
+    Ratings {
+        splits: rated.collect(),
+        fleet_size,
+    }
 }
 
 // === impl Origin ===

@@ -76,7 +76,8 @@ pub struct DrainArgs {
     #[arg(long, env = "SLUICE_ADMIN", default_value = DEFAULT_ADMIN, value_name = "ADDR:PORT")]
     pub admin: SocketAddr,
     /// How long to wait until it has stopped.
-    #[arg(long, env = "SLUICE_DRAIN_WAIT", default_value = "60s", value_parser = duration)]
+    #[arg(long, env = "SLUICE_DRAIN_WAIT", default_value = "60s", value_parser = duration,
+          value_name = "DURATION")]
     pub wait: Duration,
 }
 
@@ -103,10 +104,16 @@ pub struct ServeArgs {
     #[arg(long, env = "SLUICE_CONFIG", value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// How often the file and certificate files are looked at.
-    #[arg(long, env = "SLUICE_CONFIG_POLL", default_value = "1s", value_parser = duration)]
+    #[arg(long, env = "SLUICE_CONFIG_POLL", default_value = "1s", value_parser = duration,
+          value_name = "DURATION")]
     pub config_poll: Duration,
     /// The controller's uplink, such as http://127.0.0.1:9190.
-    #[arg(long, env = "SLUICE_CONTROLLER", value_name = "URL", requires = "fleet")]
+    #[arg(
+        long,
+        env = "SLUICE_CONTROLLER",
+        value_name = "URL",
+        requires = "fleet"
+    )]
     pub controller: Option<UplinkAddress>,
     /// The fleet that this proxy belongs to, as namespace/name.
     #[arg(long, env = "SLUICE_FLEET", value_name = "NAMESPACE/NAME", value_parser = fleet)]
@@ -120,17 +127,29 @@ pub struct ServeArgs {
     pub state_dir: Option<PathBuf>,
     /// How long a draining proxy still accepts connections after /readyz turned 503, so that
     /// load balancers notice before it closes.
-    #[arg(long, env = "SLUICE_DRAIN_DELAY", default_value = "5s", value_parser = duration)]
+    #[arg(long, env = "SLUICE_DRAIN_DELAY", default_value = "5s", value_parser = duration,
+          value_name = "DURATION")]
     pub drain_delay: Duration,
     /// How long requests in flight may take after that.
-    #[arg(long, env = "SLUICE_DRAIN_TIMEOUT", default_value = "30s", value_parser = duration)]
+    #[arg(long, env = "SLUICE_DRAIN_TIMEOUT", default_value = "30s", value_parser = duration,
+          value_name = "DURATION")]
     pub drain_timeout: Duration,
     /// `off`, `stdout`, or a file: one JSON object per request.
-    #[arg(long, env = "SLUICE_ACCESS_LOG", default_value = "off", value_name = "off|stdout|PATH")]
+    #[arg(
+        long,
+        env = "SLUICE_ACCESS_LOG",
+        default_value = "off",
+        value_name = "off|stdout|PATH"
+    )]
     pub access_log: AccessLog,
     /// Least severe events logged to stderr: error, warn, info, debug, trace, or directives such
     /// as `info,sluice_proxy::uplink_client=debug`.
-    #[arg(long, env = "SLUICE_LOG_LEVEL", default_value = "info", value_name = "LEVEL")]
+    #[arg(
+        long,
+        env = "SLUICE_LOG_LEVEL",
+        default_value = "info",
+        value_name = "LEVEL"
+    )]
     pub log_level: String,
     /// How events are written.
     #[arg(long, env = "SLUICE_LOG_FORMAT", value_enum, default_value = "text")]
@@ -317,7 +336,9 @@ fn fleet(text: &str) -> Result<String, String> {
     if named {
         Ok(text.to_owned())
     } else {
-        Err(format!("fleet {text:?} is not of the form namespace/name, such as shop/my-app"))
+        Err(format!(
+            "fleet {text:?} is not of the form namespace/name, such as shop/my-app"
+        ))
     }
 }
 

@@ -48,7 +48,10 @@ impl ConfigFile {
             Ok(text) => (Seen::Content(Sha256::digest(&text).into()), Ok(text)),
             Err(error) => {
                 let message = format!("cannot read {}: {error}", self.path.display());
-                let error = ConfigError { path: String::new(), message: message.clone() };
+                let error = ConfigError {
+                    path: String::new(),
+                    message: message.clone(),
+                };
                 (Seen::Unreadable(message), Err(error))
             }
         };
@@ -63,7 +66,9 @@ impl ConfigFile {
 /// Reads a text of at most [`MAX_DOCUMENT_BYTES`].
 pub fn read_bounded(path: &Path) -> io::Result<String> {
     let mut bytes = Vec::new();
-    File::open(path)?.take(MAX_DOCUMENT_BYTES as u64 + 1).read_to_end(&mut bytes)?;
+    File::open(path)?
+        .take(MAX_DOCUMENT_BYTES as u64 + 1)
+        .read_to_end(&mut bytes)?;
     if bytes.len() > MAX_DOCUMENT_BYTES {
         let message = format!("it is longer than {MAX_DOCUMENT_BYTES} bytes");
         return Err(io::Error::new(io::ErrorKind::InvalidData, message));

@@ -70,7 +70,11 @@ impl Control {
     /// The highest epoch that a split of this name was ever given.
     fn newest_epoch(&self, split: &str) -> u64 {
         let splits = self.shared.state().splits_named(split);
-        splits.iter().map(|split| split.newest_epoch()).max().unwrap_or(0)
+        splits
+            .iter()
+            .map(|split| split.newest_epoch())
+            .max()
+            .unwrap_or(0)
     }
 }
 
@@ -112,7 +116,14 @@ async fn take_file(
             let before = before.as_ref().map(|it| &it.candidate.document);
             number_epochs(&mut document, before, |split| control.newest_epoch(split));
             let secrets = Arc::default();
-            let _ = applier.apply(Candidate { document, origin, secrets, fleet_size: 1 }).await;
+            let _ = applier
+                .apply(Candidate {
+                    document,
+                    origin,
+                    secrets,
+                    fleet_size: 1,
+                })
+                .await;
         }
         Err(errors) => {
             applier.refuse(&origin, errors);
@@ -131,7 +142,11 @@ pub(crate) async fn keep(control: &Control, stop: &CancellationToken) {
         if stopped {
             return;
         }
-        let Some(kept) = control.board.in_force().and_then(|it| to_be_kept(control, &it)) else {
+        let Some(kept) = control
+            .board
+            .in_force()
+            .and_then(|it| to_be_kept(control, &it))
+        else {
             continue;
         };
         let store = control.store.clone();

@@ -6,7 +6,8 @@
 //! 2. Listeners close; requests in flight may finish for `--drain-timeout`; what is left then is cut.
 //! 3. The controller hears a goodbye, and the process ends with 0.
 //!
-//! A second signal skips what is left of the waiting.
+//! A second signal skips what is left of the waiting. (The first does not, even where a drain was asked
+//! for before: that is a preStop hook, after which the kubelet sends SIGTERM.)
 
 use std::time::Duration;
 
@@ -50,13 +51,6 @@ impl Drain {
         Self(watch::Sender::new(Wish::Serve))
     }
 
-    /// Begins to drain; a second call cuts the waiting short.
-    pub fn begin(&self) {
-        self.0.send_modify(|wish| {
-            *wish = if *wish == Wish::Serve { Wish::Leave } else { Wish::LeaveNow };
-        });
-    }
-
     /// Begins to drain, unless it has begun.
     pub fn ask(&self) {
         self.0.send_if_modified(|wish| {
@@ -66,6 +60,11 @@ impl Drain {
             }
             first
         });
+    }
+
+    /// Begins to drain, or skips what is left of its waiting: open requests are cut.
+    pub fn hurry(&self) {
+        self.0.send_replace(Wish::LeaveNow);
     }
 
     /// Whether a drain has begun.
@@ -110,7 +109,7 @@ async fn overdue(control: &Control, timeout: Duration) {
     tokio::select! {
         () = tokio::time::sleep(timeout) => {}
         () = control.drain.wished(Wish::LeaveNow) => {
-            warn!("asked again: open requests are cut");
+            warn!("asked to hurry: open requests are cut");
             control.shared.drain().stop(control.clock.now());
         }
     }

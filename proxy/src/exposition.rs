@@ -5,24 +5,24 @@
 use std::fmt::{Display, Write};
 
 /// The content type of the format.
-pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+pub(crate) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// A scrape in the making.
 #[derive(Debug, Default)]
-pub struct Exposition {
+pub(crate) struct Exposition {
     text: String,
 }
 
 /// A family that takes samples.
 #[derive(Debug)]
-pub struct Family<'a> {
+pub(crate) struct Family<'a> {
     text: &'a mut String,
     name: &'static str,
 }
 
 /// What a family's numbers mean.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub(crate) enum Kind {
     /// Only ever rises within a process.
     Counter,
     /// Goes both ways.
@@ -32,13 +32,13 @@ pub enum Kind {
 }
 
 /// One label.
-pub type Label<'a> = (&'static str, &'a str);
+pub(crate) type Label<'a> = (&'static str, &'a str);
 
 // === impl Exposition ===
 
 impl Exposition {
     /// Begins a family.
-    pub fn family(&mut self, name: &'static str, kind: Kind, help: &str) -> Family<'_> {
+    pub(crate) fn family(&mut self, name: &'static str, kind: Kind, help: &str) -> Family<'_> {
         self.text.push_str("# HELP ");
         self.text.push_str(name);
         self.text.push(' ');
@@ -48,11 +48,14 @@ impl Exposition {
         self.text.push(' ');
         self.text.push_str(kind.word());
         self.text.push('\n');
-        Family { text: &mut self.text, name }
+        Family {
+            text: &mut self.text,
+            name,
+        }
     }
 
     /// The whole text.
-    pub fn finish(self) -> String {
+    pub(crate) fn finish(self) -> String {
         self.text
     }
 }
@@ -61,12 +64,12 @@ impl Exposition {
 
 impl Family<'_> {
     /// One sample.
-    pub fn sample(&mut self, labels: &[Label<'_>], value: impl Display) {
+    pub(crate) fn sample(&mut self, labels: &[Label<'_>], value: impl Display) {
         self.line("", labels, None, value);
     }
 
     /// One histogram. `counts` has one entry per bound in microseconds and one for the overflow.
-    pub fn histogram(
+    pub(crate) fn histogram(
         &mut self,
         labels: &[Label<'_>],
         bounds_us: &[u64],

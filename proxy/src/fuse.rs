@@ -86,10 +86,24 @@ impl Fuses {
             Trips::new()
         });
         for (rollout_uid, trip) in &trips {
-            warn!(split = trip.split, rollout_uid, revision = trip.revision, "fuse is still tripped");
+            warn!(
+                split = trip.split,
+                rollout_uid,
+                revision = trip.revision,
+                "fuse is still tripped"
+            );
         }
-        let book = Mutex::new(Book { trips, ..Book::default() });
-        Self { state, store, clock, book, changed: Notify::new() }
+        let book = Mutex::new(Book {
+            trips,
+            ..Book::default()
+        });
+        Self {
+            state,
+            store,
+            clock,
+            book,
+            changed: Notify::new(),
+        }
     }
 
     /// A configuration is about to come into force: its splits are taken to zero where they tripped
@@ -157,7 +171,8 @@ impl Fuses {
             proxies: book.ratings.fleet_size,
         };
         let verdict = book.watch(split, subject).look(&split.arms);
-        book.views.insert(split.rollout_uid.clone(), view(&verdict.reasons, canary));
+        book.views
+            .insert(split.rollout_uid.clone(), view(&verdict.reasons, canary));
         if verdict.is_worse() {
             self.trip(book, split, &verdict);
         }
@@ -166,7 +181,9 @@ impl Fuses {
 
     fn trip(&self, book: &mut Book, split: &SplitEvidence, verdict: &Verdict) {
         let revision = split.canary_revision.clone().unwrap_or_default();
-        self.state.split(&split.split, &split.rollout_uid).trip(&revision);
+        self.state
+            .split(&split.split, &split.rollout_uid)
+            .trip(&revision);
         let reasons = &verdict.reasons;
         let trip = Trip {
             split: split.split.clone(),
@@ -178,7 +195,12 @@ impl Fuses {
             stable: (reasons.stable_errors, reasons.stable_requests),
             reason: reasons.to_string(),
         };
-        warn!(split = trip.split, revision = trip.revision, reason = trip.reason, "fuse tripped");
+        warn!(
+            split = trip.split,
+            revision = trip.revision,
+            reason = trip.reason,
+            "fuse tripped"
+        );
         *book.trips_total.entry(split.split.clone()).or_default() += 1;
         book.watches.remove(&split.rollout_uid);
         book.trips.insert(split.rollout_uid.clone(), trip);
@@ -189,7 +211,10 @@ impl Fuses {
     /// there was none.
     pub(crate) fn reset(&self, rollout_uid: &str, revision: &str) -> bool {
         let mut book = self.book();
-        let about = book.trips.get(rollout_uid).map(|trip| trip.revision.as_str());
+        let about = book
+            .trips
+            .get(rollout_uid)
+            .map(|trip| trip.revision.as_str());
         if about.is_none_or(|about| !revision.is_empty() && about != revision) {
             return false;
         }
@@ -203,18 +228,28 @@ impl Fuses {
     /// The Rollout UID under which the split of this name last tripped.
     pub(crate) fn tripped_uid(&self, split: &str) -> Option<String> {
         let book = self.book();
-        book.trips.iter().find(|(_, trip)| trip.split == split).map(|(uid, _)| uid.clone())
+        book.trips
+            .iter()
+            .find(|(_, trip)| trip.split == split)
+            .map(|(uid, _)| uid.clone())
     }
 
     fn clear(&self, book: &mut Book, rollout_uid: &str, reason: &str) {
         let Some(trip) = book.trips.remove(rollout_uid) else {
             return;
         };
-        self.state.split(&trip.split, rollout_uid).reset(&trip.revision);
+        self.state
+            .split(&trip.split, rollout_uid)
+            .reset(&trip.revision);
         // What was counted before the reset is not held against the retry: the watch begins anew.
         book.watches.remove(rollout_uid);
         book.views.remove(rollout_uid);
-        info!(split = trip.split, revision = trip.revision, reason, "fuse no longer tripped");
+        info!(
+            split = trip.split,
+            revision = trip.revision,
+            reason,
+            "fuse no longer tripped"
+        );
     }
 
     /// Before anything else happens: a trip that a crash could undo would be no fuse. The file is
@@ -239,7 +274,12 @@ impl Fuses {
             revision: split.canary_revision.clone().unwrap_or_default(),
             ..proto::Fuse::default()
         };
-        rated.map(|_| book.views.get(&split.rollout_uid).cloned().unwrap_or_else(untouched))
+        rated.map(|_| {
+            book.views
+                .get(&split.rollout_uid)
+                .cloned()
+                .unwrap_or_else(untouched)
+        })
     }
 
     /// How often each split's fuse tripped in this process.
@@ -268,7 +308,10 @@ impl Book {
             let watch = Watch::begin(subject.clone(), counted);
             self.watches.insert(split.rollout_uid.clone(), watch);
         }
-        let watch = self.watches.get_mut(&split.rollout_uid).expect("inserted where it was missing");
+        let watch = self
+            .watches
+            .get_mut(&split.rollout_uid)
+            .expect("inserted where it was missing");
         watch.adjust(&subject);
         watch
     }

@@ -180,8 +180,7 @@ impl Store {
         };
         let new = directory.join(format!("{name}.new"));
         let path = directory.join(name);
-        write_private(&new, &encode(value))
-            .map_err(|source| failed("write", &new, source))?;
+        write_private(&new, &encode(value)).map_err(|source| failed("write", &new, source))?;
         fs::rename(&new, &path).map_err(|source| failed("replace", &path, source))?;
         // The rename itself is on disk only once the directory is.
         let synced = File::open(directory).and_then(|directory| directory.sync_all());
@@ -213,12 +212,18 @@ impl KeptKeyPair {
 
 impl std::fmt::Debug for KeptKeyPair {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("KeptKeyPair").field("reference", &self.reference).finish_non_exhaustive()
+        f.debug_struct("KeptKeyPair")
+            .field("reference", &self.reference)
+            .finish_non_exhaustive()
     }
 }
 
 fn failed(action: &'static str, path: &Path, source: io::Error) -> KeptError {
-    KeptError::Io { action, path: path.to_owned(), source }
+    KeptError::Io {
+        action,
+        path: path.to_owned(),
+        source,
+    }
 }
 
 fn read_bounded(path: &Path) -> Result<Option<String>, KeptError> {
@@ -241,24 +246,32 @@ fn write_private(path: &Path, text: &str) -> io::Result<()> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)?;
     file.write_all(text.as_bytes())?;
     file.sync_all()
 }
 
 fn encode<T: Serialize>(value: &T) -> String {
-    let body = serde_json::to_string(value).expect("kept types have string keys and finite numbers");
+    let body =
+        serde_json::to_string(value).expect("kept types have string keys and finite numbers");
     format!("{MAGIC}{}\n{body}\n", digest(&body))
 }
 
 fn decode<T: DeserializeOwned>(text: &str) -> Result<T, String> {
     let (head, body) = text.split_once('\n').ok_or("it has one line only")?;
-    let wanted = head.strip_prefix(MAGIC).ok_or("its first line is not that of a kept file")?;
+    let wanted = head
+        .strip_prefix(MAGIC)
+        .ok_or("its first line is not that of a kept file")?;
     let body = body.strip_suffix('\n').unwrap_or(body);
     if digest(body) != wanted {
         return Err("its checksum does not match".to_owned());
     }
-    serde_json::from_str(body).map_err(|error| format!("its content is not of this version: {error}"))
+    serde_json::from_str(body)
+        .map_err(|error| format!("its content is not of this version: {error}"))
 }
 
 fn digest(text: &str) -> String {

@@ -24,6 +24,8 @@ pub mod snapshot;
 pub mod state;
 pub mod clock;
 pub mod random;
+#[cfg(test)]
+mod testing;
 
 // The control side: what configures, judges, shows and ends the above.
 

@@ -97,12 +97,20 @@ fn clusters(control: &Control) -> Vec<ClusterFacts> {
     let facts = totals.into_iter().map(|totals| {
         let count = |ejected: bool| {
             let there = totals.endpoints.iter().filter(|endpoint| {
-                let key = (totals.cluster.clone(), totals.revision.clone(), endpoint.address);
+                let key = (
+                    totals.cluster.clone(),
+                    totals.revision.clone(),
+                    endpoint.address,
+                );
                 endpoint.ejected == ejected && configured.contains(&key)
             });
             there.count()
         };
-        ClusterFacts { healthy: count(false), ejected: count(true), totals }
+        ClusterFacts {
+            healthy: count(false),
+            ejected: count(true),
+            totals,
+        }
     });
     facts.collect()
 }
@@ -114,7 +122,11 @@ pub(crate) fn configured_endpoints(control: &Control) -> BTreeSet<(String, Strin
     let clusters = snapshot.clusters.iter();
     let endpoints = clusters.flat_map(|cluster| {
         let key = (&cluster.name, &cluster.config.revision);
-        cluster.config.endpoints.iter().map(move |at| (key.0.clone(), key.1.clone(), *at))
+        cluster
+            .config
+            .endpoints
+            .iter()
+            .map(move |at| (key.0.clone(), key.1.clone(), *at))
     });
     endpoints.collect()
 }

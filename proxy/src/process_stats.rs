@@ -11,25 +11,25 @@ const TICKS_PER_SECOND: f64 = 100.0;
 
 /// What /proc says about this process.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct ProcessStats {
+pub(crate) struct ProcessStats {
     /// User and system time of all threads.
-    pub cpu_seconds: f64,
+    pub(crate) cpu_seconds: f64,
     /// Memory in RAM.
-    pub resident_bytes: u64,
+    pub(crate) resident_bytes: u64,
     /// Address space.
-    pub virtual_bytes: u64,
+    pub(crate) virtual_bytes: u64,
     /// Threads.
-    pub threads: u64,
+    pub(crate) threads: u64,
     /// Open file descriptors.
-    pub open_fds: u64,
+    pub(crate) open_fds: u64,
     /// The limit of those.
-    pub max_fds: Option<u64>,
+    pub(crate) max_fds: Option<u64>,
     /// Seconds since the Unix epoch at which it started.
-    pub start_seconds: f64,
+    pub(crate) start_seconds: f64,
 }
 
 /// Reads them; `None` where /proc is missing.
-pub fn read() -> Option<ProcessStats> {
+pub(crate) fn read() -> Option<ProcessStats> {
     let boot = fs::read_to_string("/proc/stat").ok()?;
     let mut stats = parse(
         &fs::read_to_string("/proc/self/stat").ok()?,
@@ -37,17 +37,31 @@ pub fn read() -> Option<ProcessStats> {
         &boot,
     )?;
     stats.open_fds = fs::read_dir("/proc/self/fd").map_or(0, |entries| entries.count() as u64);
-    stats.max_fds = fs::read_to_string("/proc/self/limits").ok().and_then(|text| max_fds(&text));
+    stats.max_fds = fs::read_to_string("/proc/self/limits")
+        .ok()
+        .and_then(|text| max_fds(&text));
     Some(stats)
 }
 
 /// Writes the `process_*` families.
-pub fn expose(stats: &ProcessStats, into: &mut Exposition) {
-    into.family("process_cpu_seconds_total", Kind::Counter, "User and system CPU time.")
-        .sample(&[], stats.cpu_seconds);
+pub(crate) fn expose(stats: &ProcessStats, into: &mut Exposition) {
+    into.family(
+        "process_cpu_seconds_total",
+        Kind::Counter,
+        "User and system CPU time.",
+    )
+    .sample(&[], stats.cpu_seconds);
     let gauges = [
-        ("process_resident_memory_bytes", "Resident memory.", stats.resident_bytes),
-        ("process_virtual_memory_bytes", "Virtual memory.", stats.virtual_bytes),
+        (
+            "process_resident_memory_bytes",
+            "Resident memory.",
+            stats.resident_bytes,
+        ),
+        (
+            "process_virtual_memory_bytes",
+            "Virtual memory.",
+            stats.virtual_bytes,
+        ),
         ("process_threads", "Threads.", stats.threads),
         ("process_open_fds", "Open file descriptors.", stats.open_fds),
     ];
@@ -55,11 +69,19 @@ pub fn expose(stats: &ProcessStats, into: &mut Exposition) {
         into.family(name, Kind::Gauge, help).sample(&[], value);
     }
     if let Some(max) = stats.max_fds {
-        into.family("process_max_fds", Kind::Gauge, "Most open file descriptors allowed.")
-            .sample(&[], max);
+        into.family(
+            "process_max_fds",
+            Kind::Gauge,
+            "Most open file descriptors allowed.",
+        )
+        .sample(&[], max);
     }
-    into.family("process_start_time_seconds", Kind::Gauge, "Start, since the Unix epoch.")
-        .sample(&[], stats.start_seconds);
+    into.family(
+        "process_start_time_seconds",
+        Kind::Gauge,
+        "Start, since the Unix epoch.",
+    )
+    .sample(&[], stats.start_seconds);
 }
 
 /// proc(5): the fields of `stat` after the parenthesised name, which may itself contain anything.
@@ -70,8 +92,12 @@ fn parse(stat: &str, status: &str, boot: &str) -> Option<ProcessStats> {
         let line = status.lines().find_map(|line| line.strip_prefix(name))?;
         line.split_whitespace().next()?.parse::<u64>().ok()
     };
-    let booted: f64 =
-        boot.lines().find_map(|line| line.strip_prefix("btime "))?.trim().parse().ok()?;
+    let booted: f64 = boot
+        .lines()
+        .find_map(|line| line.strip_prefix("btime "))?
+        .trim()
+        .parse()
+        .ok()?;
     Some(ProcessStats {
         cpu_seconds: (ticks(11)? + ticks(12)?) / TICKS_PER_SECOND,
         resident_bytes: kib("VmRSS:")? * 1024,
@@ -84,7 +110,9 @@ fn parse(stat: &str, status: &str, boot: &str) -> Option<ProcessStats> {
 }
 
 fn max_fds(limits: &str) -> Option<u64> {
-    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"))?;
+    let line = limits
+        .lines()
+        .find_map(|line| line.strip_prefix("Max open files"))?;
     line.split_whitespace().next()?.parse().ok()
 }
 
@@ -98,9 +126,15 @@ mod tests {
         let status = "VmSize:\t 2048 kB\nVmRSS:\t 1024 kB\nThreads:\t3\n";
         let stats = parse(stat, status, "cpu 1\nbtime 1000\n").expect("well-formed");
         assert_eq!((stats.cpu_seconds, stats.start_seconds), (2.0, 1010.0));
-        assert_eq!((stats.resident_bytes, stats.virtual_bytes), (1 << 20, 2 << 20));
+        assert_eq!(
+            (stats.resident_bytes, stats.virtual_bytes),
+            (1 << 20, 2 << 20)
+        );
         assert_eq!(stats.threads, 3);
-        assert_eq!(max_fds("Max open files            1024        4096   files\n"), Some(1024));
+        assert_eq!(
+            max_fds("Max open files            1024        4096   files\n"),
+            Some(1024)
+        );
         assert_eq!(parse("", status, ""), None);
     }
 

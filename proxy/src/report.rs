@@ -67,7 +67,11 @@ impl Reporter {
                 size = 0;
             }
             size += length;
-            reports.last_mut().expect("begun with one").splits.push(split);
+            reports
+                .last_mut()
+                .expect("begun with one")
+                .splits
+                .push(split);
         }
         reports
     }
@@ -76,7 +80,11 @@ impl Reporter {
     fn forget(&mut self, splits: &[SplitView]) {
         let keys = splits.iter().flat_map(|view| {
             let arms = view.arms.iter();
-            arms.flat_map(|arm| arm.epochs.iter().map(|counts| key(&view.split, arm, counts.epoch)))
+            arms.flat_map(|arm| {
+                arm.epochs
+                    .iter()
+                    .map(|counts| key(&view.split, arm, counts.epoch))
+            })
         });
         let keys: BTreeSet<ArmEpoch> = keys.collect();
         self.told.retain(|key, _| keys.contains(key));
@@ -86,7 +94,10 @@ impl Reporter {
         let mut arms = Vec::new();
         for arm in &view.arms {
             for counts in &arm.epochs {
-                let told = self.told.entry(key(&view.split, arm, counts.epoch)).or_default();
+                let told = self
+                    .told
+                    .entry(key(&view.split, arm, counts.epoch))
+                    .or_default();
                 arms.push(told.arm(arm, counts));
             }
         }
@@ -139,7 +150,10 @@ fn role(role: Role) -> proto::Role {
 }
 
 fn wire(counts: Counts) -> proto::Counts {
-    proto::Counts { exposed: counts.exposed, bad: counts.bad }
+    proto::Counts {
+        exposed: counts.exposed,
+        bad: counts.bad,
+    }
 }
 
 fn news(told: &mut BucketSet, now: &BucketSet) -> Vec<u32> {
@@ -150,7 +164,11 @@ fn news(told: &mut BucketSet, now: &BucketSet) -> Vec<u32> {
 
 /// Trailing zeros are cut.
 fn trimmed(counts: &LatencyCounts) -> Vec<u64> {
-    let used = counts.0.iter().rposition(|count| *count > 0).map_or(0, |last| last + 1);
+    let used = counts
+        .0
+        .iter()
+        .rposition(|count| *count > 0)
+        .map_or(0, |last| last + 1);
     counts.0[..used].to_vec()
 }
 

@@ -59,7 +59,7 @@ async fn proxy(
     let target = Target::of(&request)?;
     let route = route(exchange, &request, &target)?;
     let mut routed = choose_side(exchange, &request, &route);
-    exchange.routed(Rc::clone(&route), routed.rule);
+    exchange.routed(&route, routed.rule);
     let tunnel = upgrade::asked(&request, &target, &routed.arm);
     let mut request = request;
     let client_upgrade = tunnel.is_some().then(|| hyper::upgrade::on(&mut request));
@@ -68,8 +68,7 @@ async fn proxy(
         upgrade::ask(request.headers_mut(), protocol);
     }
     let (request, spare) = replayable(exchange, request, &target);
-    let answered = answer(exchange, &route, &routed, (request, spare)).await?;
-    let mut response = answered;
+    let mut response = answer(exchange, &route, &routed, (request, spare)).await?;
     if let Some(cookie) = routed.set_cookie.take() {
         response.headers_mut().append(SET_COOKIE, cookie);
     }
@@ -160,51 +159,29 @@ async fn answer(
         && route.split.as_ref().is_some_and(|split| split.fallback_to_stable);
     let waiting = exchange.enter(routed, route.timeout, may_fall_back);
     let tried = attempt::attempt(exchange, &routed.arm, request, (&spare, &waiting)).await;
-    let failed = match judge(exchange, tried, waiting) {
-        Ok(response) if !response.status().is_server_error() => return Ok(response),
-        Ok(response) => Err(response),
-        Err(failed) => Ok(failed),
-    };
-    if routed.arm.role == Role::Stable {
-        return failed.map_or_else(Ok, |it| Err(it.error));
+    let outcome = judge(exchange, tried, waiting);
+    if routed.arm.role == Role::Stable || FailedHead::of(&outcome).is_none() {
+        return outcome.map_err(|failed| failed.error);
     }
-    let Some((request, rule)) = again(exchange, route, &failed_head(failed.as_ref()), &spare) else {
-        return failed.map_or_else(Ok, |it| Err(it.error));
+    let allowed = FailedHead::of(&outcome).and_then(|it| again(exchange, route, &it, &spare));
+    let Some((copy, rule)) = allowed else {
+        return outcome.map_err(|failed| failed.error);
     };
-    // An unsent request comes back whole; it is the one to send, with its body.
-    let (unsent, refused) = match failed {
-        Ok(failed) => (failed.request, None),
-        Err(response) => (None, Some(response)),
+    // A request of which nothing was sent came back whole and needs no copy.
+    let (unsent, error) = match outcome {
+        Ok(_) => (None, None),
+        Err(failed) => (failed.request, Some(failed.error)),
     };
-    drop(refused);
-    let Some(request) = unsent.or(request) else {
-        return Err(RequestError::Upstream(UpstreamError {
-            class: FailureClass::Reset,
-            sent: Sent::Maybe,
-        }));
-    };
-    fall_back(exchange, route, request, (&spare, rule)).await
+    match unsent.or(copy) {
+        Some(request) => fall_back(exchange, route, request, (&spare, rule)).await,
+        None => Err(error.unwrap_or(RequestError::ClientGone)),
+    }
 }
 
 /// What decides about a retry: how much was sent, and how it failed.
 struct FailedHead {
     class: FailureClass,
     sent: Sent,
-    client: bool,
-}
-
-fn failed_head(failed: Result<&Failed, &Response<Incoming>>) -> FailedHead {
-    let answered =
-        FailedHead { class: FailureClass::Status5xx, sent: Sent::Maybe, client: false };
-    match failed {
-        Err(_) => answered,
-        Ok(failed) => match failed.error {
-            RequestError::Upstream(UpstreamError { class, sent }) => {
-                FailedHead { class, sent, client: false }
-            }
-            _ => FailedHead { client: true, ..answered },
-        },
-    }
 }
 
 /// Whether stable may answer, and with which request: the copy, or none where the original came back.
@@ -214,9 +191,6 @@ fn again(
     failed: &FailedHead,
     spare: &Spare,
 ) -> Option<(Option<Request<UpstreamBody>>, Rule)> {
-    if failed.client {
-        return None;
-    }
     // Nothing was sent, as no endpoint accepts connections: that is no usable endpoint.
     if failed.sent == Sent::Never && failed.class == FailureClass::Connect {
         return Some((None, Rule::NoEndpoints));
@@ -294,6 +268,24 @@ fn is_idempotent(method: &Method) -> bool {
         *method,
         Method::GET | Method::HEAD | Method::OPTIONS | Method::TRACE | Method::PUT | Method::DELETE
     )
+}
+
+// === impl FailedHead ===
+
+impl FailedHead {
+    /// `None` for an answer below 500, and where the client is to blame: nothing failed.
+    fn of(outcome: &Result<Response<Incoming>, Failed>) -> Option<Self> {
+        match outcome {
+            Ok(response) => response
+                .status()
+                .is_server_error()
+                .then_some(Self { class: FailureClass::Status5xx, sent: Sent::Maybe }),
+            Err(failed) => match failed.error {
+                RequestError::Upstream(UpstreamError { class, sent }) => Some(Self { class, sent }),
+                _ => None,
+            },
+        }
+    }
 }
 
 #[cfg(test)]

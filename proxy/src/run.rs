@@ -5,7 +5,7 @@
 
 use std::ffi::OsString;
 use std::fs::OpenOptions;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -131,7 +131,11 @@ where
         Err(usage) => {
             // Help and version go to stdout and are no failure.
             let _ = usage.print();
-            return if usage.use_stderr() { WRONG_USAGE.into() } else { ExitCode::SUCCESS };
+            return if usage.use_stderr() {
+                WRONG_USAGE.into()
+            } else {
+                ExitCode::SUCCESS
+            };
         }
     };
     match &typed.command {
@@ -154,7 +158,11 @@ fn serve(args: &ServeArgs) -> ExitCode {
         Err(problem) => {
             let usage = matches!(problem, StartError::Settings(_) | StartError::LogLevel(_));
             tell(&format!("sluice-proxy: {:#}", anyhow::Error::new(problem)));
-            if usage { WRONG_USAGE.into() } else { ExitCode::FAILURE }
+            if usage {
+                WRONG_USAGE.into()
+            } else {
+                ExitCode::FAILURE
+            }
         }
     }
 }
@@ -165,8 +173,10 @@ fn started(args: &ServeArgs) -> Result<Running, StartError> {
     let running = start(settings, Signals::Obey)?;
     let line = serde_json::to_string(running.addresses()).expect("addresses are plain strings");
     if let Some(path) = &args.ready_file {
-        announce(path, &line)
-            .map_err(|source| StartError::Announce { path: path.clone(), source })?;
+        announce(path, &line).map_err(|source| StartError::Announce {
+            path: path.clone(),
+            source,
+        })?;
     }
     if args.print_addresses {
         // A supervisor that closed our stdout has read what it wanted.
@@ -200,8 +210,14 @@ pub fn start(settings: Settings, signals: Signals) -> Result<Running, StartError
         log_writer,
     };
     let thread = std::thread::Builder::new().name("control".to_owned());
-    let thread = thread.spawn(move || thread::run(parts)).map_err(StartError::Thread)?;
-    Ok(Running { addresses, drain, thread })
+    let thread = thread
+        .spawn(move || thread::run(parts))
+        .map_err(StartError::Thread)?;
+    Ok(Running {
+        addresses,
+        drain,
+        thread,
+    })
 }
 
 /// aws-lc-rs is the one provider; whoever installed it before us installed the same.
@@ -211,9 +227,11 @@ pub(crate) fn install_tls_provider() {
 
 /// The log of whoever runs several proxies in one process stays.
 fn begin_log(level: &str, format: LogFormat) -> Result<(), StartError> {
-    let filter =
-        EnvFilter::try_new(level).map_err(|_| StartError::LogLevel(level.to_owned()))?;
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    let filter = EnvFilter::try_new(level).map_err(|_| StartError::LogLevel(level.to_owned()))?;
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal());
     let _ = match format {
         LogFormat::Text => log.try_init(),
         LogFormat::Json => log.json().flatten_event(true).try_init(),
@@ -227,7 +245,10 @@ fn access_log(to: &AccessLog) -> Result<(Log, Option<AccessLogWriter>), StartErr
         AccessLog::Stdout => Box::new(io::stdout()),
         AccessLog::File(path) => {
             let file = OpenOptions::new().create(true).append(true).open(path);
-            let failed = |source| StartError::AccessLog { path: path.clone(), source };
+            let failed = |source| StartError::AccessLog {
+                path: path.clone(),
+                source,
+            };
             Box::new(file.map_err(failed)?)
         }
     };
@@ -243,9 +264,15 @@ fn spawn_workers(
     let mut tls = tls.into_iter();
     let workers = data.into_iter().enumerate().map(|(index, plain)| {
         let listeners = std::iter::once(plain).chain(tls.next()).collect();
-        worker::spawn(WorkerConfig { index, listeners, shared: Arc::clone(shared) })
+        worker::spawn(WorkerConfig {
+            index,
+            listeners,
+            shared: Arc::clone(shared),
+        })
     });
-    workers.collect::<io::Result<_>>().map_err(StartError::Thread)
+    workers
+        .collect::<io::Result<_>>()
+        .map_err(StartError::Thread)
 }
 
 /// Written beside and renamed, so that whoever waits for the file reads all of it.
@@ -290,7 +317,13 @@ impl Listeners {
         let workers = settings.workers;
         let plain = |address| accept::bind(address, ListenerKind::Plain, workers);
         let tls = |address| accept::bind(address, ListenerKind::Tls, workers);
-        let failed = |flag, address| move |source| StartError::Bind { flag, address, source };
+        let failed = |flag, address| {
+            move |source| StartError::Bind {
+                flag,
+                address,
+                source,
+            }
+        };
         let data = plain(settings.listen).map_err(failed("listen", settings.listen))?;
         let tls = match settings.listen_tls {
             Some(address) => tls(address).map_err(failed("listen-tls", address))?,
@@ -306,6 +339,12 @@ impl Listeners {
             status: status.local_addr().unwrap_or(settings.status),
             admin: admin.local_addr().unwrap_or(settings.admin),
         };
-        Ok(Self { data, tls, status, admin, addresses })
+        Ok(Self {
+            data,
+            tls,
+            status,
+            admin,
+            addresses,
+        })
     }
 }

@@ -39,13 +39,20 @@ fn ready(control: &Control) -> Reply {
     if control.shared.is_configured() {
         return Reply::text(StatusCode::OK, "ok");
     }
-    let mut reason = "no configuration is in force yet".to_owned();
-    if let Some(refused) = control.board.refused() {
-        let first = refused.errors.first().map(ToString::to_string).unwrap_or_default();
-        reason.push_str(&format!("; {} was refused: {first}", refused.origin));
-    }
-    if let Some(error) = control.uplink.as_ref().and_then(|uplink| uplink.last_error()) {
-        reason.push_str(&format!("; no uplink: {error}"));
-    }
-    unready(reason)
+    let refused = control.board.refused().map(|refused| {
+        let first = refused
+            .errors
+            .first()
+            .map(ToString::to_string)
+            .unwrap_or_default();
+        format!("{} was refused: {first}", refused.origin)
+    });
+    let uplink = control
+        .uplink
+        .as_ref()
+        .and_then(|uplink| uplink.last_error());
+    let uplink = uplink.map(|error| format!("no uplink: {error}"));
+    let reasons = ["no configuration is in force yet".to_owned()];
+    let reasons: Vec<_> = reasons.into_iter().chain(refused).chain(uplink).collect();
+    unready(reasons.join("; "))
 }

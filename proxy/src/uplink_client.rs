@@ -156,13 +156,18 @@ impl Uplink {
         stop: &CancellationToken,
     ) -> Result<(), StreamError> {
         let (messages, waiting) = mpsc::channel(OUTBOX);
-        let hello = ProxyMessage { kind: Some(Kind::Hello(self.hello(control))) };
+        let hello = ProxyMessage {
+            kind: Some(Kind::Hello(self.hello(control))),
+        };
         messages.try_send(hello).map_err(|_| StreamError::Full)?;
         let mut incoming = tokio::select! {
             opened = self.open(waiting) => opened?,
             () = stop.cancelled() => return Ok(()),
         };
-        let outbox = Outbox { messages, broken: CancellationToken::new() };
+        let outbox = Outbox {
+            messages,
+            broken: CancellationToken::new(),
+        };
         self.opened(outbox.clone());
         let ended = self.exchange(control, &mut incoming, &outbox, stop).await;
         self.closed();
@@ -185,7 +190,10 @@ impl Uplink {
 
     async fn connect(&self) -> Result<UplinkClient<Channel>, StreamError> {
         let address = self.membership.controller.as_str().to_owned();
-        let failed = |source| StreamError::Connect { address: address.clone(), source };
+        let failed = |source| StreamError::Connect {
+            address: address.clone(),
+            source,
+        };
         let endpoint = Endpoint::from_shared(address.clone())
             .map_err(failed)?
             .connect_timeout(CONNECT_TIMEOUT)
@@ -231,7 +239,11 @@ impl Uplink {
         let Some(outbox) = lock(&self.outbox).clone() else {
             return;
         };
-        if outbox.messages.try_send(ProxyMessage { kind: Some(kind) }).is_err() {
+        if outbox
+            .messages
+            .try_send(ProxyMessage { kind: Some(kind) })
+            .is_err()
+        {
             outbox.broken.cancel();
         }
     }
@@ -243,7 +255,9 @@ impl Uplink {
             proxy: self.membership.proxy.clone(),
             program_version: env!("CARGO_PKG_VERSION").to_owned(),
             process_id: self.process_id.clone(),
-            in_force: in_force.and_then(|it| it.candidate.origin.version()).map(Into::into),
+            in_force: in_force
+                .and_then(|it| it.candidate.origin.version())
+                .map(Into::into),
         }
     }
 
@@ -252,7 +266,10 @@ impl Uplink {
         *lock(&self.last_error) = None;
         self.connects.fetch_add(1, Ordering::Relaxed);
         self.connected.store(true, Ordering::Relaxed);
-        info!(controller = self.membership.controller.as_str(), "uplink connected");
+        info!(
+            controller = self.membership.controller.as_str(),
+            "uplink connected"
+        );
     }
 
     fn closed(&self) {
@@ -261,7 +278,9 @@ impl Uplink {
     }
 
     fn silent(&self) -> StreamError {
-        StreamError::Silent { address: self.membership.controller.as_str().to_owned() }
+        StreamError::Silent {
+            address: self.membership.controller.as_str().to_owned(),
+        }
     }
 
     /// Logs an error once for as long as it stays the same.

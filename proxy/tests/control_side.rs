@@ -2,6 +2,8 @@
 
 #[path = "control_side/app.rs"]
 mod app;
+#[path = "control_side/commands.rs"]
+mod commands;
 #[path = "control_side/drains.rs"]
 mod drains;
 #[path = "control_side/fake_controller.rs"]
@@ -35,5 +37,7 @@ async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, ask: impl Fn()
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
-    tokio::time::timeout(PATIENCE, asking).await.unwrap_or_else(|_| panic!("never: {what}"))
+    tokio::time::timeout(PATIENCE, asking)
+        .await
+        .unwrap_or_else(|_| panic!("never: {what}"))
 }

@@ -50,6 +50,8 @@ pub(super) struct Outstanding {
     /// What the proxy will have in force.
     pub(super) result: Arc<Published>,
     pub(super) since: Timestamp,
+    /// A Snapshot, not Endpoints.
+    whole: bool,
 }
 
 /// What a proxy refused, and why.
@@ -116,9 +118,9 @@ impl Proxy {
             kind: Unversioned::Snapshot(fleet_size),
             result: Arc::clone(wanted),
         };
-        let refused = self.refused.as_ref().map(|refused| &refused.published);
-        let refuses_this = refused
-            .is_some_and(|refused| difference(refused, wanted) != Difference::Whole && refused.key_pairs == wanted.key_pairs);
+        let refuses_this = self.refused.as_ref().is_some_and(|refused| {
+            difference(&refused.published, wanted) != Difference::Whole
+        });
         let Some(in_force) = &self.in_force else {
             return if refuses_this { Next::Nothing } else { whole() };
         };
@@ -161,7 +163,8 @@ impl Proxy {
                 Kind::Endpoints(proto::Endpoints { version: wire, clusters })
             }
         };
-        self.outstanding = Some(Outstanding { version, result, since: now });
+        let whole = matches!(kind, Kind::Snapshot(_));
+        self.outstanding = Some(Outstanding { version, result, since: now, whole });
         proto::ControllerMessage { kind: Some(kind) }
     }
 
@@ -171,29 +174,23 @@ impl Proxy {
             return false;
         };
         self.in_force = Some(outstanding.result);
-        // Endpoints of what went before say nothing about what was refused.
-        let mended = self.refused.as_ref().is_some_and(|refused| {
-            let in_force = self.in_force.as_ref();
-            in_force.is_some_and(|it| difference(&refused.published, it) == Difference::Same)
-        });
-        if mended || self.told_size_is_of_snapshot() {
+        if outstanding.whole {
             self.refused = None;
         }
         true
     }
 
-    /// The message of this version was refused.
+    /// The message of this version was refused; which configuration that was, if it was a whole one.
     pub(super) fn nack(&mut self, version: Version, reason: String) -> Option<Arc<Published>> {
         let outstanding = self.outstanding.take_if(|it| it.version == version)?;
+        if !outstanding.whole {
+            // It has not what we thought it has: it gets everything.
+            self.in_force = None;
+            return None;
+        }
         let published = outstanding.result;
         self.refused = Some(Refused { published: Arc::clone(&published), reason });
         Some(published)
-    }
-
-    fn told_size_is_of_snapshot(&self) -> bool {
-        let (Some(refused), Some(in_force)) = (&self.refused, &self.in_force) else { return false };
-        difference(&refused.published, in_force) == Difference::Whole
-            && refused.published.at < in_force.at
     }
 }
 

@@ -1,1 +1,7 @@
+//! Whole releases in virtual time, against the local API server, with pods and proxies that pretend.
 
+mod cluster;
+
+mod restart;
+mod story;
+mod trouble;

@@ -2,6 +2,7 @@
 //! same [`route`](super::route).
 
 use std::convert::Infallible;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -149,7 +150,12 @@ pub(super) async fn serve(server: Arc<ApiServer>, listener: TcpListener, stop: C
 async fn connection(server: Arc<ApiServer>, stream: TcpStream, stop: CancellationToken) {
     let service = service_fn(move |request: http::Request<hyper::body::Incoming>| {
         let server = server.clone();
-        async move { Ok::<_, Infallible>(admit(&server, "", request).await) }
+        async move {
+            if is_from_a_page(request.headers()) {
+                return Ok::<_, Infallible>(answer::refusal(&refuse::from_a_page()));
+            }
+            Ok(admit(&server, "", request).await)
+        }
     });
     // Small JSON lines of a watch must not wait for Nagle's algorithm.
     let _ = stream.set_nodelay(true);
@@ -162,4 +168,20 @@ async fn connection(server: Arc<ApiServer>, stream: TcpStream, stop: Cancellatio
         },
         () = stop.cancelled() => {}
     }
+}
+
+/// A port without users is open to every web page that a browser on this machine shows, unless it
+/// looks at what browsers cannot forge: `Origin`, and the `Host` of a rebound DNS name.
+fn is_from_a_page(headers: &http::HeaderMap) -> bool {
+    let host = headers
+        .get(header::HOST)
+        .and_then(|host| host.to_str().ok())
+        .unwrap_or_default();
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        _ => host,
+    };
+    let name = name.trim_start_matches('[').trim_end_matches(']');
+    let is_own = name == "localhost" || name.parse::<IpAddr>().is_ok();
+    headers.contains_key(header::ORIGIN) || !is_own
 }

@@ -215,6 +215,13 @@ pub(super) fn too_new(asked: u64, current: u64) -> Refusal {
     status
 }
 
+/// 403 for what a web page sends from a browser on this machine.
+pub(super) fn from_a_page() -> Refusal {
+    let message =
+        "this port is for programs on this machine: a request needs a loopback Host and no Origin";
+    refusal(403, "Forbidden", message)
+}
+
 /// 405.
 pub(super) fn method_not_allowed() -> Refusal {
     let message = "the server does not allow this method on the requested resource";

@@ -30,6 +30,9 @@ pub use watch::main;
 /// The hidden first argument that makes the `sluice` binary a supervisor.
 pub const SUPERVISE: &str = "__supervise";
 
+/// What the kernel calls the program that this process runs.
+const OWN_PROGRAM: &str = "/proc/self/exe";
+
 /// How long descendants have between SIGTERM and SIGKILL when the parent is gone.
 pub const ORPHAN_GRACE: Duration = Duration::from_secs(2);
 
@@ -73,7 +76,7 @@ impl Shim {
     /// This very program with [`SUPERVISE`] as its first argument. `/proc/self/exe` still names the
     /// program when its file has been replaced by a newer build.
     pub fn current() -> Self {
-        Self::of("/proc/self/exe", [SUPERVISE])
+        Self::of(OWN_PROGRAM, [SUPERVISE])
     }
 
     /// Another program that calls [`main`] when it is given `args`.
@@ -91,6 +94,10 @@ impl Shim {
     /// output and error go; standard input belongs to the supervisor.
     pub fn command(&self, job: &Job) -> Command {
         let mut command = Command::new(&self.program);
+        if self.program == OWN_PROGRAM {
+            // For those who look at the list of processes.
+            command.arg0("sluice");
+        }
         command.args(&self.args).arg("--").args(&job.argv);
         command
             .env_clear()

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 use sluice_local::api::kubeconfig;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -39,6 +40,34 @@ async fn the_port_serves_the_same_objects_and_ends_when_told() {
         .await
         .unwrap();
     assert_eq!(found["metadata"]["name"], "default");
+    stop.cancel();
+    served.await.unwrap();
+}
+
+#[tokio::test]
+async fn web_pages_do_not_reach_the_port() {
+    let server = server();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let stop = CancellationToken::new();
+    let served = server.serve(listener, stop.clone());
+    for (headers, code) in [
+        (format!("host: {address}"), "200"),
+        ("host: localhost:1".to_owned(), "200"),
+        (
+            format!("host: {address}\r\norigin: http://example.com"),
+            "403",
+        ),
+        ("host: rebound.example.com".to_owned(), "403"),
+    ] {
+        let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+        let request =
+            format!("GET /api/v1/secrets HTTP/1.1\r\n{headers}\r\nconnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        assert_eq!(answer.split(' ').nth(1), Some(code), "{headers}");
+    }
     stop.cancel();
     served.await.unwrap();
 }

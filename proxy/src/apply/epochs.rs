@@ -10,7 +10,11 @@ pub(crate) fn number_epochs(
     before: Option<&RoutingConfig>,
     newest: impl Fn(&str) -> u64,
 ) {
-    let shares: Vec<_> = document.splits.values().map(|split| shares(document, split)).collect();
+    let shares: Vec<_> = document
+        .splits
+        .values()
+        .map(|split| shares(document, split))
+        .collect();
     for ((name, split), shares) in document.splits.iter_mut().zip(shares) {
         let known = before.and_then(|before| Some((before, before.splits.get(name)?)));
         let Some((before, known)) = known else {
@@ -19,7 +23,11 @@ pub(crate) fn number_epochs(
             continue;
         };
         let same = self::shares(before, known) == shares;
-        let least = if same { known.epoch } else { known.epoch.max(newest(name)) + 1 };
+        let least = if same {
+            known.epoch
+        } else {
+            known.epoch.max(newest(name)) + 1
+        };
         split.epoch = split.epoch.max(least);
     }
 }
@@ -28,10 +36,19 @@ pub(crate) fn number_epochs(
 fn shares(document: &RoutingConfig, split: &Split) -> (u32, u32, Option<String>, Vec<String>) {
     let revision = |name: &String| {
         let cluster = document.clusters.get(name);
-        cluster.and_then(|cluster| cluster.revision.clone()).unwrap_or_else(|| name.clone())
+        cluster
+            .and_then(|cluster| cluster.revision.clone())
+            .unwrap_or_else(|| name.clone())
     };
-    let revisions = std::iter::once(&split.stable).chain(&split.canary).map(revision);
-    (split.weight, split.max_weight, split.salt.clone(), revisions.collect())
+    let revisions = std::iter::once(&split.stable)
+        .chain(&split.canary)
+        .map(revision);
+    (
+        split.weight,
+        split.max_weight,
+        split.salt.clone(),
+        revisions.collect(),
+    )
 }
 
 #[cfg(test)]
@@ -49,7 +66,10 @@ mod tests {
             epoch,
             ..Split::default()
         };
-        let canary = Cluster { revision: Some(revision.into()), ..Cluster::default() };
+        let canary = Cluster {
+            revision: Some(revision.into()),
+            ..Cluster::default()
+        };
         RoutingConfig {
             splits: [("app".to_owned(), split)].into(),
             clusters: [("canary".to_owned(), canary)].into(),

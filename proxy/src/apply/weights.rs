@@ -48,14 +48,20 @@ impl WeightBook {
         }
         let mut newest = self.newest();
         match newest.get(split) {
-            Some(known) if known.weight.epoch > weight.weight.epoch => return Taken::Old,
+            Some(known) if known.weight.newer(weight.weight) != weight.weight => {
+                return Taken::Old;
+            }
             None if newest.len() >= MAX_WEIGHTS => return Taken::Full,
             _ => {}
         }
         state.set_weight(split, weight.weight, &weight.revision);
         let in_force = facts.is_some_and(|facts| is_in_force(&weight, facts));
         newest.insert(split.to_owned(), weight);
-        if in_force { Taken::InForce } else { Taken::Waits }
+        if in_force {
+            Taken::InForce
+        } else {
+            Taken::Waits
+        }
     }
 
     /// Gives every split its newest weight again: splits are made by the first snapshot that names
@@ -67,7 +73,9 @@ impl WeightBook {
             let Some(facts) = splits.get(split) else {
                 return true;
             };
-            let uid = weight.rollout_uid.get_or_insert_with(|| facts.rollout_uid.clone());
+            let uid = weight
+                .rollout_uid
+                .get_or_insert_with(|| facts.rollout_uid.clone());
             *uid == facts.rollout_uid
         });
         for (split, weight) in newest.iter() {
@@ -79,9 +87,13 @@ impl WeightBook {
     pub(crate) fn in_force(&self, splits: &BTreeMap<String, SplitFacts>) -> Vec<(String, u64)> {
         let newest = self.newest();
         let in_force = newest.iter().filter(|(split, weight)| {
-            splits.get(*split).is_some_and(|facts| is_in_force(weight, facts))
+            splits
+                .get(*split)
+                .is_some_and(|facts| is_in_force(weight, facts))
         });
-        in_force.map(|(split, weight)| (split.clone(), weight.weight.epoch)).collect()
+        in_force
+            .map(|(split, weight)| (split.clone(), weight.weight.epoch))
+            .collect()
     }
 
     /// All of them, to be kept.
@@ -108,32 +120,52 @@ mod tests {
 
     fn weight(weight: u32, epoch: u64, revision: &str) -> KeptWeight {
         let weight = EpochWeight { weight, epoch };
-        KeptWeight { rollout_uid: None, weight, revision: revision.into() }
+        KeptWeight {
+            rollout_uid: None,
+            weight,
+            revision: revision.into(),
+        }
     }
 
     #[test]
     fn the_newest_weight_counts_and_waits_for_its_canary() {
         let state = State::new(1, Clock.now());
-        let facts = SplitFacts { rollout_uid: "uid".into(), canary_revision: Some("r2".into()) };
+        let facts = SplitFacts {
+            rollout_uid: "uid".into(),
+            canary_revision: Some("r2".into()),
+        };
         let rows = [
             (weight(10, 1, "r2"), Some(&facts), Taken::InForce),
             (weight(20, 3, "r3"), Some(&facts), Taken::Waits),
             (weight(20, 2, "r2"), Some(&facts), Taken::Old),
             (weight(0, 4, "r3"), Some(&facts), Taken::InForce),
+            (weight(0, 4, "r3"), Some(&facts), Taken::InForce),
+            (weight(9, 4, "r2"), Some(&facts), Taken::Old),
             (weight(5, 5, "r2"), None, Taken::Waits),
         ];
         let book = WeightBook::default();
         for (weight, facts, expected) in rows {
-            assert_eq!(book.take("app", weight.clone(), facts, &state), expected, "{weight:?}");
+            assert_eq!(
+                book.take("app", weight.clone(), facts, &state),
+                expected,
+                "{weight:?}"
+            );
         }
         let split = state.split("app", "uid");
-        assert_eq!(split.canary("r2").word().weight, 0, "nobody named the split before");
+        assert_eq!(
+            split.canary("r2").word().weight,
+            0,
+            "nobody named the split before"
+        );
         let mut splits = BTreeMap::from([("app".to_owned(), facts)]);
         book.restate(&splits, &state);
         assert_eq!(split.canary("r2").word().weight, 5);
         assert_eq!(book.in_force(&splits), [("app".to_owned(), 5)]);
         splits.get_mut("app").expect("there").rollout_uid = "another".into();
         book.restate(&splits, &state);
-        assert!(book.in_force(&splits).is_empty(), "another Rollout counts its epochs anew");
+        assert!(
+            book.in_force(&splits).is_empty(),
+            "another Rollout counts its epochs anew"
+        );
     }
 }

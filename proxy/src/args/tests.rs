@@ -3,8 +3,9 @@ use clap::CommandFactory;
 use super::*;
 
 fn settings(line: &str) -> Result<Settings, String> {
-    let typed = Typed::try_parse_from(std::iter::once("sluice-proxy").chain(line.split_whitespace()))
-        .map_err(|error| error.to_string())?;
+    let typed =
+        Typed::try_parse_from(std::iter::once("sluice-proxy").chain(line.split_whitespace()))
+            .map_err(|error| error.to_string())?;
     typed.serve.settings().map_err(|error| error.to_string())
 }
 
@@ -19,20 +20,36 @@ fn a_file_or_a_controller_is_the_source() {
     assert_eq!(file.source, Source::File("routing.yaml".into()));
     assert_eq!(file.workers, 2);
     let line = "--controller http://127.0.0.1:9190 --fleet shop/my-app --proxy-name p1";
-    let Ok(Settings { source: Source::Controller(membership), .. }) = settings(line) else {
+    let Ok(Settings {
+        source: Source::Controller(membership),
+        ..
+    }) = settings(line)
+    else {
         panic!("a controller");
     };
-    assert_eq!((&*membership.fleet, &*membership.proxy), ("shop/my-app", "p1"));
+    assert_eq!(
+        (&*membership.fleet, &*membership.proxy),
+        ("shop/my-app", "p1")
+    );
 }
 
 #[test]
 fn wrong_usage_is_refused_with_what_would_be_accepted() {
     let rows = [
         ("", "<--config <FILE>|--controller <URL>>"),
-        ("--config a --controller http://127.0.0.1:1 --fleet a/b", "cannot be used with"),
+        (
+            "--config a --controller http://127.0.0.1:1 --fleet a/b",
+            "cannot be used with",
+        ),
         ("--controller http://127.0.0.1:1", "--fleet"),
-        ("--controller http://10.0.0.1:1 --fleet a/b", "only loopback addresses"),
-        ("--controller http://127.0.0.1:1 --fleet ab", "namespace/name"),
+        (
+            "--controller http://10.0.0.1:1 --fleet a/b",
+            "only loopback addresses",
+        ),
+        (
+            "--controller http://127.0.0.1:1 --fleet ab",
+            "namespace/name",
+        ),
         ("--config a --admin 0.0.0.0:9091", "127.0.0.0/8"),
         ("--config a --workers 0", "1 to 1024"),
         ("--config a --config-poll 1ms", "at least 10ms"),
@@ -46,16 +63,30 @@ fn wrong_usage_is_refused_with_what_would_be_accepted() {
 
 #[test]
 fn subcommands_need_no_source() {
-    for line in [&["drain", "--admin", "127.0.0.1:1"][..], &["check", "routing.yaml"]] {
+    for line in [
+        &["drain", "--admin", "127.0.0.1:1"][..],
+        &["check", "routing.yaml"],
+    ] {
         let words = std::iter::once("sluice-proxy").chain(line.iter().copied());
-        assert!(Typed::try_parse_from(words).expect("usage").command.is_some());
+        assert!(
+            Typed::try_parse_from(words)
+                .expect("usage")
+                .command
+                .is_some()
+        );
     }
 }
 
 #[test]
 fn the_help_names_every_listener() {
     let help = Typed::command().render_long_help().to_string();
-    for word in ["/metrics", "/config", "--listen-tls", "SLUICE_STATE_DIR", "preStop"] {
+    for word in [
+        "/metrics",
+        "/config",
+        "--listen-tls",
+        "SLUICE_STATE_DIR",
+        "preStop",
+    ] {
         assert!(help.contains(word), "{word}");
     }
 }

@@ -18,7 +18,10 @@ pub(crate) struct Backoff {
 impl Backoff {
     /// Starts at the first wait.
     pub(crate) fn new(random: fastrand::Rng) -> Self {
-        Self { next: FIRST, random }
+        Self {
+            next: FIRST,
+            random,
+        }
     }
 
     /// After a success the next failure waits shortly again.
@@ -42,7 +45,10 @@ mod tests {
     fn waits_double_up_to_the_longest_and_start_over_after_a_success() {
         let mut backoff = Backoff::new(fastrand::Rng::with_seed(7));
         let waits: Vec<Duration> = (0..8).map(|_| backoff.wait()).collect();
-        for (wait, millis) in waits.iter().zip([100, 200, 400, 800, 1600, 2000, 2000, 2000]) {
+        for (wait, millis) in waits
+            .iter()
+            .zip([100, 200, 400, 800, 1600, 2000, 2000, 2000])
+        {
             let full = Duration::from_millis(millis);
             assert!(*wait >= full / 2 && *wait <= full, "{wait:?} of {full:?}");
         }

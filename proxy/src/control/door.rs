@@ -23,6 +23,13 @@ const MAX_CONNECTIONS: usize = 64;
 /// A request head takes no longer than this, nor does an idle connection stay longer.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// A connection lives no longer than this, plus [`LAST_ANSWER`]: a reader that never reads would hold
+/// its place for ever, and 64 of them would be a proxy that answers no probe.
+const LIFETIME: Duration = Duration::from_mins(2);
+
+/// How long the last answer of a connection may take to be read.
+const LAST_ANSWER: Duration = Duration::from_secs(5);
+
 /// Pause after a failed accept (no descriptor free), so that it does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -82,8 +89,9 @@ async fn connection(stream: TcpStream, answer: Arc<dyn Answer>, stop: Cancellati
     tokio::select! {
         _ = connection.as_mut() => return,
         () = stop.cancelled() => connection.as_mut().graceful_shutdown(),
+        () = tokio::time::sleep(LIFETIME) => connection.as_mut().graceful_shutdown(),
     }
-    let _ = connection.await;
+    let _ = tokio::time::timeout(LAST_ANSWER, connection).await;
 }
 
 // === impl Reply ===
@@ -93,30 +101,51 @@ impl Reply {
     pub(crate) fn text(status: StatusCode, text: impl Into<String>) -> Self {
         let mut body = text.into();
         body.push('\n');
-        Self { status, content_type: "text/plain; charset=utf-8", allow: None, body }
+        Self {
+            status,
+            content_type: "text/plain; charset=utf-8",
+            allow: None,
+            body,
+        }
     }
 
     /// A scrape.
     pub(crate) fn metrics(body: String) -> Self {
         let content_type = crate::exposition::CONTENT_TYPE;
-        Self { status: StatusCode::OK, content_type, allow: None, body }
+        Self {
+            status: StatusCode::OK,
+            content_type,
+            allow: None,
+            body,
+        }
     }
 
     /// JSON for programs and people.
     pub(crate) fn json(status: StatusCode, value: &serde_json::Value) -> Self {
         let body = format!("{value:#}\n");
-        Self { status, content_type: "application/json", allow: None, body }
+        Self {
+            status,
+            content_type: "application/json",
+            allow: None,
+            body,
+        }
     }
 
     /// Nothing is there; `known` is what is.
     pub(crate) fn not_found(known: &str) -> Self {
-        Self::text(StatusCode::NOT_FOUND, format!("not found; here are {known}"))
+        Self::text(
+            StatusCode::NOT_FOUND,
+            format!("not found; here are {known}"),
+        )
     }
 
     /// The path is right and the method is not.
     pub(crate) fn use_method(allow: &'static str) -> Self {
         let reply = Self::text(StatusCode::METHOD_NOT_ALLOWED, format!("use {allow}"));
-        Self { allow: Some(allow), ..reply }
+        Self {
+            allow: Some(allow),
+            ..reply
+        }
     }
 
     fn into_response(self) -> Response<Full<Bytes>> {
@@ -128,18 +157,8 @@ impl Reply {
             response = response.header(ALLOW, allow);
         }
         let body = Full::new(Bytes::from(self.body));
-        response.body(body).expect("status and header values are constants")
-    }
-
-    /// The status, for tests of those who answer.
-    #[cfg(test)]
-    pub(crate) fn status(&self) -> StatusCode {
-        self.status
-    }
-
-    /// The body, for tests of those who answer.
-    #[cfg(test)]
-    pub(crate) fn body(&self) -> &str {
-        &self.body
+        response
+            .body(body)
+            .expect("status and header values are constants")
     }
 }

@@ -35,8 +35,14 @@ pub(crate) struct Watch {
 impl Watch {
     /// Begins a watch; what was counted so far is not held against this canary.
     pub(crate) fn begin(subject: Subject, arms: &[ArmEvidence]) -> Self {
-        let counted = evidence(arms, &subject).into_iter().map(|epoch| (epoch.epoch, epoch));
-        Self { test: ErrorTest::new(settings(&subject)), before: counted.collect(), subject }
+        let counted = evidence(arms, &subject)
+            .into_iter()
+            .map(|epoch| (epoch.epoch, epoch));
+        Self {
+            test: ErrorTest::new(settings(&subject)),
+            before: counted.collect(),
+            subject,
+        }
     }
 
     /// The same watch over a fleet of another size or with other settings: the canary's counts stay
@@ -111,7 +117,10 @@ fn put(sum: &mut EpochEvidence, role: Role, counts: &EpochCounts) {
 
 fn arm(counts: Counts) -> Arm {
     // Workers count on while their shards are summed: bad may be read a moment later than exposed.
-    Arm { exposed: counts.exposed.max(counts.bad), bad: counts.bad }
+    Arm {
+        exposed: counts.exposed.max(counts.bad),
+        bad: counts.bad,
+    }
 }
 
 fn since(now: &EpochEvidence, before: &EpochEvidence) -> EpochEvidence {
@@ -142,18 +151,40 @@ mod tests {
     use super::*;
 
     fn subject(canary: &str) -> Subject {
-        let fuse = CheckedFuse { alpha: 0.001, ratio: 1.5, min_errors: 3 };
-        Subject { stable: "r1".into(), canary: canary.into(), fuse, proxies: 1 }
+        let fuse = CheckedFuse {
+            alpha: 0.001,
+            ratio: 1.5,
+            min_errors: 3,
+        };
+        Subject {
+            stable: "r1".into(),
+            canary: canary.into(),
+            fuse,
+            proxies: 1,
+        }
     }
 
     fn arm(role: Role, revision: &str, epoch: u64, (exposed, bad): (u64, u64)) -> ArmEvidence {
         let counts = Counts { exposed, bad };
-        let epoch = EpochCounts { epoch, unkeyed: counts, drawn: counts, ..EpochCounts::default() };
-        ArmEvidence { role, revision: revision.into(), in_flight: 0, epochs: vec![epoch] }
+        let epoch = EpochCounts {
+            epoch,
+            unkeyed: counts,
+            drawn: counts,
+            ..EpochCounts::default()
+        };
+        ArmEvidence {
+            role,
+            revision: revision.into(),
+            in_flight: 0,
+            epochs: vec![epoch],
+        }
     }
 
     fn arms(epoch: u64, stable: (u64, u64), canary: (u64, u64)) -> [ArmEvidence; 2] {
-        [arm(Role::Stable, "r1", epoch, stable), arm(Role::Canary, "r2", epoch, canary)]
+        [
+            arm(Role::Stable, "r1", epoch, stable),
+            arm(Role::Canary, "r2", epoch, canary),
+        ]
     }
 
     #[test]
@@ -175,7 +206,10 @@ mod tests {
         let mut watch = Watch::begin(subject("r3"), &before);
         assert!(!watch.look(&before).is_worse());
         let mut same = Watch::begin(subject("r2"), &before);
-        assert!(!same.look(&before).is_worse(), "counted before the watch began");
+        assert!(
+            !same.look(&before).is_worse(),
+            "counted before the watch began"
+        );
     }
 
     #[test]

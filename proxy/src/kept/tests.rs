@@ -29,13 +29,19 @@ fn kept() -> Kept {
     };
     let weight = KeptWeight {
         rollout_uid: Some("uid-1".into()),
-        weight: EpochWeight { weight: 30, epoch: 4 },
+        weight: EpochWeight {
+            weight: 30,
+            epoch: 4,
+        },
         revision: "r2".into(),
     };
     Kept {
         saved_at_ms: 7,
         fleet: "shop/app".into(),
-        version: Version { term: 1, counter: 2 },
+        version: Version {
+            term: 1,
+            counter: 2,
+        },
         fleet_size: 3,
         document: RoutingConfig::default(),
         key_pairs: vec![KeptKeyPair::of("shop/tls@sha256:00", &pair).expect("text")],
@@ -50,7 +56,13 @@ fn what_is_kept_is_read_again() {
     store.keep_configuration(&kept()).expect("kept");
     store.keep_trips(&trips()).expect("kept");
     let read = store.configuration().expect("read").expect("there");
-    assert_eq!(read.version, Version { term: 1, counter: 2 });
+    assert_eq!(
+        read.version,
+        Version {
+            term: 1,
+            counter: 2
+        }
+    );
     assert_eq!(read.weights["shop/app"].weight.weight, 30);
     assert_eq!(read.key_pairs[0].bytes().1.key_pem, b"very secret");
     assert_eq!(store.trips().expect("read"), trips());
@@ -61,7 +73,11 @@ fn files_are_private_and_debug_shows_no_key() {
     let (directory, store) = store();
     store.keep_configuration(&kept()).expect("kept");
     let mode = |name: &str| {
-        fs::metadata(directory.path().join(name)).expect("there").permissions().mode() & 0o777
+        fs::metadata(directory.path().join(name))
+            .expect("there")
+            .permissions()
+            .mode()
+            & 0o777
     };
     assert_eq!((mode("state"), mode("state/configuration")), (0o700, 0o600));
     assert!(!format!("{:?}", kept()).contains("very secret"));

@@ -32,10 +32,17 @@ pub(super) fn gather(control: &Control) -> ConfigurationFacts {
     let now_ms = control.clock.unix_ms();
     let certificates = in_force.iter().flat_map(|it| &it.certificates);
     ConfigurationFacts {
-        certificates: certificates.map(|it| (it.source.clone(), it.not_after_unix)).collect(),
+        certificates: certificates
+            .map(|it| (it.source.clone(), it.not_after_unix))
+            .collect(),
         in_force: in_force.as_ref().map(|it| InForceFacts {
             source: word(&it.candidate.origin),
-            version: it.candidate.origin.version().map(|it| it.to_string()).unwrap_or_default(),
+            version: it
+                .candidate
+                .origin
+                .version()
+                .map(|it| it.to_string())
+                .unwrap_or_default(),
             digest: it.digest.clone(),
             since_ms: it.since_ms,
             kept_age_ms: kept_age(&it.candidate.origin, now_ms),
@@ -51,23 +58,55 @@ pub(super) fn expose(facts: &ConfigurationFacts, uplink: &UplinkFacts, into: &mu
     let help = "The configuration in force; version and digest change with it.";
     let mut family = into.family("sluice_config_in_force", Kind::Gauge, help);
     if let Some(it) = &facts.in_force {
-        let labels =
-            [("source", it.source), ("version", &*it.version), ("digest", &*it.digest)];
+        let labels = [
+            ("source", it.source),
+            ("version", &*it.version),
+            ("digest", &*it.digest),
+        ];
         family.sample(&labels, 1);
     }
-    let since = facts.in_force.as_ref().map_or(0, |it| it.since_ms) as f64 / 1e3;
-    let kept_age = facts.in_force.as_ref().and_then(|it| it.kept_age_ms);
+    gauges(facts, uplink, into);
+    let counters = [
+        (
+            "sluice_config_applied_total",
+            "Configurations that came into force.",
+            facts.applied,
+        ),
+        (
+            "sluice_config_rejected_total",
+            "Configurations that were refused.",
+            facts.rejected,
+        ),
+        (
+            "sluice_uplink_connects_total",
+            "Streams to the controller opened.",
+            uplink.connects,
+        ),
+    ];
+    for (name, help, value) in counters {
+        into.family(name, Kind::Counter, help).sample(&[], value);
+    }
+    certificates(facts, into);
+}
+
+fn gauges(facts: &ConfigurationFacts, uplink: &UplinkFacts, into: &mut Exposition) {
+    let in_force = facts.in_force.as_ref();
+    let flag = |is: bool| f64::from(u8::from(is));
     let gauges = [
-        ("sluice_config_in_force_since_seconds", "Since the Unix epoch; 0 for none.", since),
+        (
+            "sluice_config_in_force_since_seconds",
+            "Since the Unix epoch; 0 for none.",
+            in_force.map_or(0, |it| it.since_ms) as f64 / 1e3,
+        ),
         (
             "sluice_config_kept_age_seconds",
             "Age of the configuration that was kept over a restart; 0 where it is not kept.",
-            kept_age.unwrap_or(0) as f64 / 1e3,
+            in_force.and_then(|it| it.kept_age_ms).unwrap_or(0) as f64 / 1e3,
         ),
         (
             "sluice_config_refused",
             "1 while a newer configuration than the one in force is refused.",
-            f64::from(u8::from(facts.refused_now)),
+            flag(facts.refused_now),
         ),
         (
             "sluice_config_last_apply_seconds",
@@ -77,20 +116,15 @@ pub(super) fn expose(facts: &ConfigurationFacts, uplink: &UplinkFacts, into: &mu
         (
             "sluice_uplink_connected",
             "1 while a stream to the controller is open.",
-            f64::from(u8::from(uplink.connected)),
+            flag(uplink.connected),
         ),
     ];
     for (name, help, value) in gauges {
         into.family(name, Kind::Gauge, help).sample(&[], value);
     }
-    let counters = [
-        ("sluice_config_applied_total", "Configurations that came into force.", facts.applied),
-        ("sluice_config_rejected_total", "Configurations that were refused.", facts.rejected),
-        ("sluice_uplink_connects_total", "Streams to the controller opened.", uplink.connects),
-    ];
-    for (name, help, value) in counters {
-        into.family(name, Kind::Counter, help).sample(&[], value);
-    }
+}
+
+fn certificates(facts: &ConfigurationFacts, into: &mut Exposition) {
     let help = "Expiry of each certificate in force, since the Unix epoch.";
     let mut family = into.family("sluice_tls_cert_not_after_seconds", Kind::Gauge, help);
     let mut shown: Vec<_> = facts.certificates.iter().collect();

@@ -11,9 +11,24 @@ pub(super) fn expose(totals: &ProcessTotals, drain: DrainPhase, into: &mut Expos
         family.sample(&[("reason", reason.as_str())], count);
     }
     let numbers = [
-        ("sluice_connections_total", Kind::Counter, "Connections accepted.", totals.accepted),
-        ("sluice_connections", Kind::Gauge, "Client connections open now.", totals.connections),
-        ("sluice_in_flight", Kind::Gauge, "Requests open now, in any stage.", totals.in_flight),
+        (
+            "sluice_connections_total",
+            Kind::Counter,
+            "Connections accepted.",
+            totals.accepted,
+        ),
+        (
+            "sluice_connections",
+            Kind::Gauge,
+            "Client connections open now.",
+            totals.connections,
+        ),
+        (
+            "sluice_in_flight",
+            Kind::Gauge,
+            "Requests open now, in any stage.",
+            totals.in_flight,
+        ),
         (
             "sluice_access_log_dropped_total",
             Kind::Counter,

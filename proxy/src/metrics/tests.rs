@@ -28,8 +28,17 @@ fn series(role: Role, revision: &str) -> SeriesTotals {
 
 fn arm(role: Role, revision: &str, exposed: u64) -> ArmEvidence {
     let drawn = Counts { exposed, bad: 0 };
-    let epoch = EpochCounts { epoch: 4, drawn, ..EpochCounts::default() };
-    ArmEvidence { role, revision: revision.into(), in_flight: 0, epochs: vec![epoch] }
+    let epoch = EpochCounts {
+        epoch: 4,
+        drawn,
+        ..EpochCounts::default()
+    };
+    ArmEvidence {
+        role,
+        revision: revision.into(),
+        in_flight: 0,
+        epochs: vec![epoch],
+    }
 }
 
 fn split(tripped: bool) -> SplitFacts {
@@ -38,13 +47,24 @@ fn split(tripped: bool) -> SplitFacts {
         rollout_uid: "uid".into(),
         stable_revision: "r1".into(),
         canary_revision: Some("r2".into()),
-        weight: EpochWeight { weight: 25, epoch: 4 },
+        weight: EpochWeight {
+            weight: 25,
+            epoch: 4,
+        },
         max_weight: 100,
         tripped,
         arms: vec![arm(Role::Stable, "r1", 3), arm(Role::Canary, "r2", 1)],
     };
-    let fuse = proto::Fuse { e_value: 1.0, tripped, ..proto::Fuse::default() };
-    SplitFacts { evidence, fuse: Some(fuse), trips: u64::from(tripped) }
+    let fuse = proto::Fuse {
+        e_value: 1.0,
+        tripped,
+        ..proto::Fuse::default()
+    };
+    SplitFacts {
+        evidence,
+        fuse: Some(fuse),
+        trips: u64::from(tripped),
+    }
 }
 
 fn cluster() -> ClusterFacts {
@@ -58,10 +78,19 @@ fn cluster() -> ClusterFacts {
     let totals = ClusterTotals {
         cluster: "app-r2".into(),
         revision: "r2".into(),
-        pool: PoolTotals { opened: 5, connect_failures: 1, reused: 7, open: 3 },
+        pool: PoolTotals {
+            opened: 5,
+            connect_failures: 1,
+            reused: 7,
+            open: 3,
+        },
         endpoints: vec![endpoint],
     };
-    ClusterFacts { totals, healthy: 0, ejected: 1 }
+    ClusterFacts {
+        totals,
+        healthy: 0,
+        ejected: 1,
+    }
 }
 
 fn scrape() -> Scrape {
@@ -74,7 +103,11 @@ fn scrape() -> Scrape {
         series: vec![series(Role::Stable, "r1"), canary],
         splits: vec![split(false)],
         clusters: vec![cluster()],
-        process: ProcessTotals { accepted: 9, connections: 2, ..ProcessTotals::default() },
+        process: ProcessTotals {
+            accepted: 9,
+            connections: 2,
+            ..ProcessTotals::default()
+        },
         drain: DrainPhase::Serving,
         configuration: ConfigurationFacts {
             in_force: Some(InForceFacts {
@@ -90,7 +123,10 @@ fn scrape() -> Scrape {
             last_apply_us: 1_250,
             certificates: vec![("b".into(), 9), ("a".into(), 7), ("a".into(), 7)],
         },
-        uplink: UplinkFacts { connected: true, connects: 3 },
+        uplink: UplinkFacts {
+            connected: true,
+            connects: 3,
+        },
         stats: None,
     }
 }
@@ -113,7 +149,11 @@ fn the_exposition_is_the_golden_one() {
 
 #[test]
 fn a_tripped_fuse_shows_the_desired_weight_and_applies_none() {
-    let tripped = Scrape { splits: vec![split(true)], ..scrape() }.text();
+    let tripped = Scrape {
+        splits: vec![split(true)],
+        ..scrape()
+    }
+    .text();
     for line in [
         "sluice_weight_desired{split=\"shop/app\"} 25",
         "sluice_weight_applied{split=\"shop/app\"} 0",

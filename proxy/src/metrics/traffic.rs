@@ -27,19 +27,31 @@ pub(super) fn expose(series: &[SeriesTotals], into: &mut Exposition) {
     }
     let failures = "First attempts that an arm failed, whoever answered in the end.";
     let classes = FailureClass::ALL.map(FailureClass::as_str);
-    counted(into, ("sluice_first_attempt_failures_total", failures), "class", series, |totals| {
-        classes.iter().copied().zip(totals.failures).collect()
-    });
+    counted(
+        into,
+        ("sluice_first_attempt_failures_total", failures),
+        "class",
+        series,
+        |totals| classes.iter().copied().zip(totals.failures).collect(),
+    );
     let retries = "Wishes to retry what an arm failed, by what came of them.";
     let results = RetryResult::ALL.map(RetryResult::as_str);
-    counted(into, ("sluice_retries_total", retries), "result", series, |totals| {
-        results.iter().copied().zip(totals.retries).collect()
-    });
+    counted(
+        into,
+        ("sluice_retries_total", retries),
+        "result",
+        series,
+        |totals| results.iter().copied().zip(totals.retries).collect(),
+    );
     let decisions = "Requests by the rule that sent them to the arm.";
     let rules = Rule::ALL.map(Rule::as_str);
-    counted(into, ("sluice_route_decisions_total", decisions), "rule", series, |totals| {
-        rules.iter().copied().zip(totals.decisions).collect()
-    });
+    counted(
+        into,
+        ("sluice_route_decisions_total", decisions),
+        "rule",
+        series,
+        |totals| rules.iter().copied().zip(totals.decisions).collect(),
+    );
 }
 
 fn requests(series: &[SeriesTotals], into: &mut Exposition) {
@@ -103,9 +115,11 @@ fn labels(key: &SeriesKey) -> [Label<'_>; 4] {
 fn coarse(fine: &[u64]) -> Vec<u64> {
     let mut counts = vec![0; DURATION_BOUNDS_US.len() + 1];
     for (index, count) in fine.iter().enumerate() {
-        let place = LATENCY_BOUNDS_US.get(index).map_or(DURATION_BOUNDS_US.len(), |bound| {
-            DURATION_BOUNDS_US.partition_point(|coarse| coarse < bound)
-        });
+        let place = LATENCY_BOUNDS_US
+            .get(index)
+            .map_or(DURATION_BOUNDS_US.len(), |bound| {
+                DURATION_BOUNDS_US.partition_point(|coarse| coarse < bound)
+            });
         counts[place] += count;
     }
     counts

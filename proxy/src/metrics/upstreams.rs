@@ -13,15 +13,30 @@ pub(super) fn expose(clusters: &[ClusterFacts], into: &mut Exposition) {
     }
     type Number = fn(&ClusterFacts) -> u64;
     let numbers: [(&'static str, Kind, &str, Number); 5] = [
-        ("sluice_endpoint_ejections_total", Kind::Counter, "Endpoints left out for a while.", |it| {
-            it.totals.endpoints.iter().map(|endpoint| endpoint.ejections).sum()
-        }),
-        ("sluice_pool_connections", Kind::Gauge, "Upstream connections open now.", |it| {
-            it.totals.pool.open
-        }),
-        ("sluice_pool_opened_total", Kind::Counter, "Upstream connections made.", |it| {
-            it.totals.pool.opened
-        }),
+        (
+            "sluice_endpoint_ejections_total",
+            Kind::Counter,
+            "Endpoints left out for a while.",
+            |it| {
+                it.totals
+                    .endpoints
+                    .iter()
+                    .map(|endpoint| endpoint.ejections)
+                    .sum()
+            },
+        ),
+        (
+            "sluice_pool_connections",
+            Kind::Gauge,
+            "Upstream connections open now.",
+            |it| it.totals.pool.open,
+        ),
+        (
+            "sluice_pool_opened_total",
+            Kind::Counter,
+            "Upstream connections made.",
+            |it| it.totals.pool.opened,
+        ),
         (
             "sluice_pool_connect_failures_total",
             Kind::Counter,
@@ -44,5 +59,8 @@ pub(super) fn expose(clusters: &[ClusterFacts], into: &mut Exposition) {
 }
 
 fn labels(cluster: &ClusterFacts) -> [Label<'_>; 2] {
-    [("cluster", &cluster.totals.cluster), ("revision", &cluster.totals.revision)]
+    [
+        ("cluster", &cluster.totals.cluster),
+        ("revision", &cluster.totals.revision),
+    ]
 }

@@ -76,6 +76,7 @@ struct OnArm {
 /// A connection that was upgraded.
 #[derive(Debug)]
 pub(crate) struct Tunnel {
+    worker: Rc<Worker>,
     _on: Option<OnArm>,
     _lease: Option<Lease>,
 }
@@ -274,7 +275,7 @@ impl Exchange {
     pub(crate) fn tunnel(&mut self) -> Tunnel {
         self.judged = None;
         let on = self.on.as_ref().map(|on| OnArm::new(&on.arm, on.worker));
-        Tunnel { _on: on, _lease: self.lease.take() }
+        Tunnel::new(Rc::clone(&self.worker), on, self.lease.take())
     }
 
     pub(crate) fn body_piece(&mut self, bytes: usize) {
@@ -391,5 +392,21 @@ impl Drop for OnArm {
         if let Some(evidence) = &self.arm.evidence {
             evidence.shard(self.worker).in_flight.sub(1);
         }
+    }
+}
+
+// === impl Tunnel ===
+
+impl Tunnel {
+    /// Its client's connection still exists, only that HTTP is done with it.
+    fn new(worker: Rc<Worker>, on: Option<OnArm>, lease: Option<Lease>) -> Self {
+        worker.process().connections.add(1);
+        Self { worker, _on: on, _lease: lease }
+    }
+}
+
+impl Drop for Tunnel {
+    fn drop(&mut self) {
+        self.worker.process().connections.sub(1);
     }
 }

@@ -23,18 +23,27 @@ pub(super) fn drain(args: &DrainArgs) -> ExitCode {
     match post(args.admin, "/drain") {
         Ok(202) => {}
         Ok(status) => {
-            tell(&format!("sluice-proxy: {} answered {status} to POST /drain", args.admin));
+            tell(&format!(
+                "sluice-proxy: {} answered {status} to POST /drain",
+                args.admin
+            ));
             return ExitCode::FAILURE;
         }
         Err(problem) => {
-            tell(&format!("sluice-proxy: no proxy answers on {}: {problem}", args.admin));
+            tell(&format!(
+                "sluice-proxy: no proxy answers on {}: {problem}",
+                args.admin
+            ));
             return ExitCode::FAILURE;
         }
     }
     let deadline = Clock.now() + args.wait;
     while TcpStream::connect_timeout(&args.admin, TIMEOUT).is_ok() {
         if Clock.now() >= deadline {
-            tell(&format!("sluice-proxy: still draining after {:?}", args.wait));
+            tell(&format!(
+                "sluice-proxy: still draining after {:?}",
+                args.wait
+            ));
             return ExitCode::FAILURE;
         }
         std::thread::sleep(POLL);
@@ -53,6 +62,9 @@ fn post(admin: SocketAddr, path: &str) -> io::Result<u16> {
     stream.write_all(head.as_bytes())?;
     let mut answer = String::new();
     stream.take(MAX_ANSWER).read_to_string(&mut answer)?;
-    let status = answer.split_whitespace().nth(1).and_then(|word| word.parse().ok());
+    let status = answer
+        .split_whitespace()
+        .nth(1)
+        .and_then(|word| word.parse().ok());
     status.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "it speaks no HTTP"))
 }

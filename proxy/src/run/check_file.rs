@@ -26,7 +26,11 @@ pub(super) fn check(file: &Path) -> ExitCode {
             for error in &errors {
                 tell(&format!("{}: {error}", file.display()));
             }
-            tell(&format!("{}: refused, {} error(s)", file.display(), errors.len()));
+            tell(&format!(
+                "{}: refused, {} error(s)",
+                file.display(),
+                errors.len()
+            ));
             ExitCode::FAILURE
         }
     }
@@ -34,7 +38,10 @@ pub(super) fn check(file: &Path) -> ExitCode {
 
 fn rehearsed(file: &Path) -> Result<String, Vec<ConfigError>> {
     let text = read_bounded(file).map_err(|error| {
-        vec![ConfigError { path: String::new(), message: format!("cannot be read: {error}") }]
+        vec![ConfigError {
+            path: String::new(),
+            message: format!("cannot be read: {error}"),
+        }]
     })?;
     let document = document::read_yaml_or_json(&text)?;
     let checked = check_document(&document)?;

@@ -42,7 +42,9 @@ pub(super) struct Parts {
 
 /// Runs until drained; true where that went well.
 pub(super) fn run(mut parts: Parts) -> bool {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
     let log_writer = parts.log_writer.take();
     let outcome = runtime.and_then(|runtime| {
         let outcome = runtime.block_on(serve(parts));
@@ -66,7 +68,17 @@ pub(super) fn run(mut parts: Parts) -> bool {
 }
 
 async fn serve(parts: Parts) -> io::Result<bool> {
-    let Parts { settings, signals, store, shared, workers, drain, status, admin, .. } = parts;
+    let Parts {
+        settings,
+        signals,
+        store,
+        shared,
+        workers,
+        drain,
+        status,
+        admin,
+        ..
+    } = parts;
     let uplink = match &settings.source {
         Source::Controller(membership) => Some(Arc::new(Uplink::new(membership.clone()))),
         Source::File(_) => None,
@@ -86,17 +98,30 @@ async fn serve(parts: Parts) -> io::Result<bool> {
     let stop = CancellationToken::new();
     let mut tasks = JoinSet::new();
     let (status, admin) = (listener(status)?, listener(admin)?);
-    tasks.spawn(door::serve(status, Arc::new(Status(Arc::clone(&control))), stop.clone()));
-    tasks.spawn(door::serve(admin, Arc::new(Admin(Arc::clone(&control))), stop.clone()));
+    tasks.spawn(door::serve(
+        status,
+        Arc::new(Status(Arc::clone(&control))),
+        stop.clone(),
+    ));
+    tasks.spawn(door::serve(
+        admin,
+        Arc::new(Admin(Arc::clone(&control))),
+        stop.clone(),
+    ));
     if signals == Signals::Obey {
         tasks.spawn(obey(control.drain.clone(), stop.clone()));
     }
     spawn_source(&mut tasks, &control, &settings, &stop);
     spawn_watchers(&mut tasks, &control, &stop);
-    let patience = Patience { delay: settings.drain_delay, timeout: settings.drain_timeout };
+    let patience = Patience {
+        delay: settings.drain_delay,
+        timeout: settings.drain_timeout,
+    };
     let well = until_drained(&control, workers, patience, &mut tasks).await;
     stop.cancel();
-    let ended = tokio::time::timeout(END_WAIT, async { while tasks.join_next().await.is_some() {} });
+    let ended = tokio::time::timeout(END_WAIT, async {
+        while tasks.join_next().await.is_some() {}
+    });
     if ended.await.is_err() {
         error!("tasks did not end in time");
     }
@@ -158,17 +183,23 @@ async fn until_drained(
 }
 
 async fn obey(drain: Drain, stop: CancellationToken) {
-    let (Ok(mut terminate), Ok(mut interrupt)) =
-        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    else {
+    let (Ok(mut terminate), Ok(mut interrupt)) = (
+        signal(SignalKind::terminate()),
+        signal(SignalKind::interrupt()),
+    ) else {
         error!("signals cannot be heard; only the admin listener can end this proxy");
         return;
     };
-    loop {
+    for signals in 0u32.. {
         tokio::select! {
-            _ = terminate.recv() => drain.begin(),
-            _ = interrupt.recv() => drain.begin(),
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
             () = stop.cancelled() => return,
+        }
+        if signals == 0 {
+            drain.ask();
+        } else {
+            drain.hurry();
         }
     }
 }

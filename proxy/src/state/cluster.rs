@@ -14,7 +14,7 @@ use super::{ClusterTotals, EndpointParts, lock};
 use crate::observe::series::{PoolShard, PoolTotals};
 
 /// How often an endpoint's ejection gets longer, at most.
-pub const MAX_EJECTION_FACTOR: u32 = 10;
+pub(super) const MAX_EJECTION_FACTOR: u32 = 10;
 
 /// A cluster by name and revision.
 #[derive(Debug)]

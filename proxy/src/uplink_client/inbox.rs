@@ -43,7 +43,10 @@ pub(crate) struct NewEndpoints {
 impl Inbox {
     /// The newest snapshot; what waited before it is outdated by it, endpoints included.
     pub(crate) fn put_snapshot(&self, snapshot: proto::Snapshot) {
-        let newest = Waiting { snapshot: Some(snapshot), endpoints: None };
+        let newest = Waiting {
+            snapshot: Some(snapshot),
+            endpoints: None,
+        };
         *self.waiting.lock().unwrap_or_else(PoisonError::into_inner) = newest;
         self.arrived.notify_one();
     }
@@ -84,12 +87,18 @@ mod tests {
 
     fn snapshot(counter: u64) -> proto::Snapshot {
         let version = Some(proto::Version { term: 1, counter });
-        proto::Snapshot { version, ..proto::Snapshot::default() }
+        proto::Snapshot {
+            version,
+            ..proto::Snapshot::default()
+        }
     }
 
     fn endpoints(cluster: &str, address: &str) -> Vec<proto::ClusterEndpoints> {
         let addresses = vec![address.to_owned()];
-        vec![proto::ClusterEndpoints { cluster: cluster.to_owned(), addresses }]
+        vec![proto::ClusterEndpoints {
+            cluster: cluster.to_owned(),
+            addresses,
+        }]
     }
 
     #[tokio::test]
@@ -102,13 +111,20 @@ mod tests {
         inbox.put_endpoints(at(4), endpoints("a", "127.0.0.1:1"));
         inbox.put_endpoints(at(5), endpoints("a", "127.0.0.1:2"));
         inbox.put_endpoints(at(6), endpoints("b", "127.0.0.1:3"));
-        let Work::Snapshot(newest) = inbox.next().await else { panic!("the snapshot first") };
+        let Work::Snapshot(newest) = inbox.next().await else {
+            panic!("the snapshot first")
+        };
         assert_eq!(newest.version, snapshot(3).version);
-        let Work::Endpoints(joined) = inbox.next().await else { panic!("then endpoints") };
+        let Work::Endpoints(joined) = inbox.next().await else {
+            panic!("then endpoints")
+        };
         assert_eq!(joined.version, at(6));
         let clusters: Vec<_> = joined.clusters.into_iter().collect();
         let expected = [("a", "127.0.0.1:2"), ("b", "127.0.0.1:3")];
-        assert_eq!(clusters, expected.map(|(name, at)| (name.to_owned(), vec![at.to_owned()])));
+        assert_eq!(
+            clusters,
+            expected.map(|(name, at)| (name.to_owned(), vec![at.to_owned()]))
+        );
         assert!(inbox.take().is_none());
     }
 }

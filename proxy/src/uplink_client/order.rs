@@ -50,7 +50,10 @@ impl Order {
     pub(crate) fn snapshot(&mut self, version: Version) -> Result<(), TooOld> {
         self.hear(version)?;
         if version < self.snapshot {
-            return Err(TooOld::Lower { given: version, taken: self.snapshot });
+            return Err(TooOld::Lower {
+                given: version,
+                taken: self.snapshot,
+            });
         }
         self.snapshot = version;
         Ok(())
@@ -60,7 +63,10 @@ impl Order {
     pub(crate) fn endpoints(&mut self, version: Version) -> Result<(), TooOld> {
         self.hear(version)?;
         if version < self.snapshot {
-            return Err(TooOld::Lower { given: version, taken: self.snapshot });
+            return Err(TooOld::Lower {
+                given: version,
+                taken: self.snapshot,
+            });
         }
         Ok(())
     }
@@ -75,7 +81,10 @@ impl Order {
         self.hear(version)?;
         let taken = self.resets.get(split).copied();
         if let Some(taken) = taken.filter(|taken| version <= *taken) {
-            return Err(TooOld::Lower { given: version, taken });
+            return Err(TooOld::Lower {
+                given: version,
+                taken,
+            });
         }
         if self.resets.len() >= MAX_RESETS {
             self.resets.pop_first();
@@ -86,7 +95,10 @@ impl Order {
 
     fn hear(&mut self, version: Version) -> Result<(), TooOld> {
         if version.term < self.term {
-            return Err(TooOld::Term { given: version, heard: self.term });
+            return Err(TooOld::Term {
+                given: version,
+                heard: self.term,
+            });
         }
         self.term = version.term;
         Ok(())
@@ -104,9 +116,13 @@ mod tests {
     #[test]
     fn snapshots_never_go_back_and_may_be_sent_again() {
         let mut order = Order::default();
-        for (version, taken) in
-            [(v(1, 5), true), (v(1, 5), true), (v(1, 4), false), (v(2, 1), true), (v(1, 9), false)]
-        {
+        for (version, taken) in [
+            (v(1, 5), true),
+            (v(1, 5), true),
+            (v(1, 4), false),
+            (v(2, 1), true),
+            (v(1, 9), false),
+        ] {
             assert_eq!(order.snapshot(version).is_ok(), taken, "{version}");
         }
     }
@@ -115,7 +131,10 @@ mod tests {
     fn a_former_leader_is_refused_in_everything() {
         let mut order = Order::default();
         order.weights(v(3, 1)).expect("first");
-        let heard = TooOld::Term { given: v(2, 9), heard: 3 };
+        let heard = TooOld::Term {
+            given: v(2, 9),
+            heard: 3,
+        };
         assert_eq!(order.snapshot(v(2, 9)), Err(heard));
         assert!(order.endpoints(v(2, 9)).is_err());
         assert!(order.weights(v(2, 9)).is_err());

@@ -29,7 +29,12 @@ pub(super) struct Session<'a> {
 
 impl<'a> Session<'a> {
     pub(super) fn new(uplink: &'a Uplink, control: &'a Arc<Control>) -> Self {
-        Self { uplink, control, reporter: Reporter::default(), said_goodbye: false }
+        Self {
+            uplink,
+            control,
+            reporter: Reporter::default(),
+            said_goodbye: false,
+        }
     }
 
     /// Takes a message: weights and resets at once, the rest goes to the inbox.
@@ -64,7 +69,10 @@ impl<'a> Session<'a> {
 
     fn refuse(&self, version: Version, message: String) {
         warn!(%version, reason = message, "message refused");
-        let error = ConfigError { path: String::new(), message };
+        let error = ConfigError {
+            path: String::new(),
+            message,
+        };
         self.uplink.nack(version, &[error]);
     }
 
@@ -76,13 +84,21 @@ impl<'a> Session<'a> {
         }
         let weight = KeptWeight {
             rollout_uid: None,
-            weight: EpochWeight { weight: weights.weight, epoch: weights.epoch },
+            weight: EpochWeight {
+                weight: weights.weight,
+                epoch: weights.epoch,
+            },
             revision: weights.canary_revision,
         };
         let in_force = self.control.board.in_force();
-        let facts = in_force.as_ref().and_then(|it| it.splits.get(&weights.split));
+        let facts = in_force
+            .as_ref()
+            .and_then(|it| it.splits.get(&weights.split));
         let state = self.control.shared.state();
-        let taken = self.control.weights.take(&weights.split, weight.clone(), facts, state);
+        let taken = self
+            .control
+            .weights
+            .take(&weights.split, weight.clone(), facts, state);
         info!(split = weights.split, weight = weights.weight, epoch = weights.epoch,
               revision = weight.revision, outcome = ?taken, "weight received");
         self.control.board.touch();
@@ -95,7 +111,9 @@ impl<'a> Session<'a> {
         let ordered = lock(&self.uplink.order).reset(&reset.split, version_of(reset.version));
         match ordered {
             Ok(()) => {
-                self.control.fuses.reset(&reset.rollout_uid, &reset.revision);
+                self.control
+                    .fuses
+                    .reset(&reset.rollout_uid, &reset.revision);
             }
             Err(too_old) => warn!(split = reset.split, reason = %too_old, "fuse reset refused"),
         }
@@ -137,13 +155,18 @@ impl<'a> Session<'a> {
 impl Uplink {
     /// The message of this version is in force.
     pub(super) fn ack(&self, version: Version) {
-        self.send(Kind::Ack(proto::Ack { version: Some(version.into()) }));
+        self.send(Kind::Ack(proto::Ack {
+            version: Some(version.into()),
+        }));
     }
 
     /// The message of this version was refused.
     pub(super) fn nack(&self, version: Version, errors: &[ConfigError]) {
         let errors = uplink::check::errors_for_wire(errors);
-        self.send(Kind::Nack(proto::Nack { version: Some(version.into()), errors }));
+        self.send(Kind::Nack(proto::Nack {
+            version: Some(version.into()),
+            errors,
+        }));
     }
 
     /// The weight of this epoch is in force.

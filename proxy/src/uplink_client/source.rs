@@ -48,7 +48,10 @@ async fn work_on(uplink: &Uplink, applier: &mut Applier, control: &Control, work
     let (version, applied) = match work {
         Work::Snapshot(snapshot) => {
             let version = version_of(snapshot.version);
-            (version, take_snapshot(applier, uplink, version, snapshot).await)
+            (
+                version,
+                take_snapshot(applier, uplink, version, snapshot).await,
+            )
         }
         Work::Endpoints(endpoints) => (endpoints.version, take_endpoints(applier, endpoints).await),
     };
@@ -77,7 +80,16 @@ async fn take_snapshot(
     let read = tokio::task::spawn_blocking(move || read(&snapshot.document, &fleet)).await;
     let read = read.unwrap_or_else(|stopped| Err(whole(format!("reading it failed: {stopped}"))));
     match read {
-        Ok(document) => applier.apply(Candidate { document, origin, secrets, fleet_size }).await,
+        Ok(document) => {
+            applier
+                .apply(Candidate {
+                    document,
+                    origin,
+                    secrets,
+                    fleet_size,
+                })
+                .await
+        }
         Err(errors) => Err(applier.refuse(&origin, errors)),
     }
 }
@@ -88,7 +100,10 @@ fn read(bytes: &[u8], fleet: &str) -> Result<RoutingConfig, Vec<ConfigError>> {
     match &document.fleet {
         Some(other) if other != fleet => {
             let message = format!("{other:?} is another fleet; this proxy belongs to {fleet:?}");
-            Err(vec![ConfigError { path: "fleet".to_owned(), message }])
+            Err(vec![ConfigError {
+                path: "fleet".to_owned(),
+                message,
+            }])
         }
         _ => Ok(document),
     }
@@ -102,7 +117,9 @@ async fn take_endpoints(
     endpoints: NewEndpoints,
 ) -> Result<(), Vec<ConfigError>> {
     let Some(in_force) = applier.in_force() else {
-        return Err(whole("endpoints without a configuration in force".to_owned()));
+        return Err(whole(
+            "endpoints without a configuration in force".to_owned(),
+        ));
     };
     let mut candidate = in_force.candidate.clone();
     let mut unknown = Vec::new();
@@ -118,18 +135,25 @@ async fn take_endpoints(
     if candidate.document != in_force.candidate.document {
         applier.apply(candidate).await?;
     }
-    if unknown.is_empty() { Ok(()) } else { Err(unknown) }
+    if unknown.is_empty() {
+        Ok(())
+    } else {
+        Err(unknown)
+    }
 }
 
 fn whole(message: String) -> Vec<ConfigError> {
-    vec![ConfigError { path: String::new(), message }]
+    vec![ConfigError {
+        path: String::new(),
+        message,
+    }]
 }
 
 fn secrets(pairs: Vec<proto::KeyPair>) -> Arc<HashMap<String, KeyPairBytes>> {
     let pairs = pairs.into_iter().map(|pair| {
         let bytes = KeyPairBytes {
-            certificate_pem: pair.certificate_pem.to_vec(),
-            key_pem: pair.key_pem.to_vec(),
+            certificate_pem: pair.certificate_pem,
+            key_pem: pair.key_pem,
         };
         (pair.reference, bytes)
     });
@@ -144,11 +168,16 @@ fn load(uplink: &Uplink, control: &Control) -> Option<Kept> {
         None
     })?;
     if kept.fleet != *fleet {
-        warn!(kept = kept.fleet, fleet, "the kept configuration is of another fleet and is ignored");
+        warn!(
+            kept = kept.fleet,
+            fleet, "the kept configuration is of another fleet and is ignored"
+        );
         return None;
     }
     for (split, weight) in &kept.weights {
-        control.weights.take(split, weight.clone(), None, control.shared.state());
+        control
+            .weights
+            .take(split, weight.clone(), None, control.shared.state());
     }
     let known = lock(&uplink.order).snapshot(kept.version);
     known.is_ok().then_some(kept)
@@ -164,7 +193,10 @@ async fn use_kept(applier: &mut Applier, control: &Control, kept: Option<Kept>) 
     info!(version = %kept.version, age_s, "no controller yet: using the configuration that was kept");
     let candidate = Candidate {
         document: kept.document,
-        origin: Origin::Kept { version: kept.version, saved_at_ms: kept.saved_at_ms },
+        origin: Origin::Kept {
+            version: kept.version,
+            saved_at_ms: kept.saved_at_ms,
+        },
         secrets: Arc::new(kept.key_pairs.iter().map(KeptKeyPair::bytes).collect()),
         fleet_size: kept.fleet_size,
     };

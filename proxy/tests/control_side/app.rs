@@ -16,7 +16,7 @@ use tokio::net::TcpListener;
 
 /// How it answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Manner {
+pub(crate) enum Manner {
     /// 200 with its name.
     Well = 0,
     /// 500.
@@ -28,11 +28,11 @@ pub enum Manner {
 }
 
 /// Slow, but not too slow.
-pub const SLOW: Duration = Duration::from_millis(400);
+pub(crate) const SLOW: Duration = Duration::from_millis(400);
 
 /// A running application.
-pub struct App {
-    pub address: SocketAddr,
+pub(crate) struct App {
+    pub(crate) address: SocketAddr,
     shared: Arc<Shared>,
 }
 
@@ -43,20 +43,24 @@ struct Shared {
 }
 
 impl App {
-    pub async fn start(name: &'static str, manner: Manner) -> Self {
+    pub(crate) async fn start(name: &'static str, manner: Manner) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("bound");
         let manner = AtomicU8::new(manner as u8);
-        let shared = Arc::new(Shared { name, manner, requests: AtomicU64::new(0) });
+        let shared = Arc::new(Shared {
+            name,
+            manner,
+            requests: AtomicU64::new(0),
+        });
         tokio::spawn(accept(listener, Arc::clone(&shared)));
         Self { address, shared }
     }
 
-    pub fn requests(&self) -> u64 {
+    pub(crate) fn requests(&self) -> u64 {
         self.shared.requests.load(Ordering::SeqCst)
     }
 
-    pub fn behave(&self, manner: Manner) {
+    pub(crate) fn behave(&self, manner: Manner) {
         self.shared.manner.store(manner as u8, Ordering::SeqCst);
     }
 }
@@ -67,7 +71,9 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
         let service = service_fn(move |_| answer(Arc::clone(&shared)));
         tokio::spawn(async move {
             // The proxy may close its connections whenever it likes.
-            let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+            let _ = http1::Builder::new()
+                .serve_connection(TokioIo::new(stream), service)
+                .await;
         });
     }
 }
@@ -81,7 +87,14 @@ async fn answer(shared: Arc<Shared>) -> Result<Response<Full<Bytes>>, Infallible
     if manner == Manner::Slowly as u8 {
         tokio::time::sleep(SLOW).await;
     }
-    let status = if manner == Manner::Badly as u8 { 500 } else { 200 };
+    let status = if manner == Manner::Badly as u8 {
+        500
+    } else {
+        200
+    };
     let body = Full::new(Bytes::from_static(shared.name.as_bytes()));
-    Ok(Response::builder().status(status).body(body).expect("constant"))
+    Ok(Response::builder()
+        .status(status)
+        .body(body)
+        .expect("constant"))
 }

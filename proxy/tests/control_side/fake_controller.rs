@@ -17,7 +17,7 @@ use uplink::proto::{self, ControllerMessage, ProxyMessage};
 use crate::eventually;
 
 /// A running controller; it dies, streams and all, when it is dropped.
-pub struct FakeController {
+pub(crate) struct FakeController {
     address: SocketAddr,
     shared: Arc<Shared>,
     dead: CancellationToken,
@@ -32,11 +32,11 @@ struct Shared {
 struct Service(Arc<Shared>);
 
 impl FakeController {
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         Self::start_on("127.0.0.1:0".parse().expect("an address")).await
     }
 
-    pub async fn start_on(address: SocketAddr) -> Self {
+    pub(crate) async fn start_on(address: SocketAddr) -> Self {
         let listener = TcpListener::bind(address).await.expect("a port");
         let address = listener.local_addr().expect("bound");
         let shared = Arc::<Shared>::default();
@@ -51,52 +51,70 @@ impl FakeController {
                 () = until.cancelled() => {}
             }
         });
-        Self { address, shared, dead }
+        Self {
+            address,
+            shared,
+            dead,
+        }
     }
 
-    pub fn address(&self) -> SocketAddr {
+    pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
 
-    pub fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
     /// Dies without a word.
-    pub fn kill(&self) {
+    pub(crate) fn kill(&self) {
         self.dead.cancel();
         *self.shared.stream.lock().expect("no panic") = None;
     }
 
-    pub async fn send(&self, kind: Kind) {
+    pub(crate) async fn send(&self, kind: Kind) {
         let stream = eventually("a proxy connects", async || {
             self.shared.stream.lock().expect("no panic").clone()
         })
         .await;
-        stream.send(Ok(ControllerMessage { kind: Some(kind) })).await.expect("an open stream");
+        stream
+            .send(Ok(ControllerMessage { kind: Some(kind) }))
+            .await
+            .expect("an open stream");
     }
 
-    pub async fn snapshot(&self, counter: u64, document: &RoutingConfig) {
+    pub(crate) async fn snapshot(&self, counter: u64, document: &RoutingConfig) {
         self.send(Kind::Snapshot(snapshot(counter, document))).await;
     }
 
-    pub async fn weight(&self, counter: u64, weight: u32, epoch: u64, revision: &str) {
+    pub(crate) async fn weight(&self, counter: u64, weight: u32, epoch: u64, revision: &str) {
         let version = Some(proto::Version { term: 1, counter });
         let (split, canary_revision) = (crate::files::SPLIT.to_owned(), revision.to_owned());
-        let weights = proto::Weights { version, split, weight, epoch, canary_revision };
+        let weights = proto::Weights {
+            version,
+            split,
+            weight,
+            epoch,
+            canary_revision,
+        };
         self.send(Kind::Weights(weights)).await;
     }
 
     /// The first thing heard that is what the test waits for; nothing is forgotten.
-    pub async fn heard<T>(&self, what: &str, is: impl Fn(&Heard) -> Option<T>) -> T {
+    pub(crate) async fn heard<T>(&self, what: &str, is: impl Fn(&Heard) -> Option<T>) -> T {
         eventually(what, async || self.heard_so_far(&is)).await
     }
 
-    pub fn heard_so_far<T>(&self, is: impl Fn(&Heard) -> Option<T>) -> Option<T> {
-        self.shared.heard.lock().expect("no panic").iter().find_map(is)
+    pub(crate) fn heard_so_far<T>(&self, is: impl Fn(&Heard) -> Option<T>) -> Option<T> {
+        self.shared
+            .heard
+            .lock()
+            .expect("no panic")
+            .iter()
+            .find_map(is)
     }
 
-    pub async fn acked(&self, counter: u64) {
+    pub(crate) async fn acked(&self, counter: u64) {
         let version = Some(proto::Version { term: 1, counter });
         self.heard("an ack", |heard| match heard {
             Heard::Ack(ack) if ack.version == version => Some(()),
@@ -106,7 +124,7 @@ impl FakeController {
         .await;
     }
 
-    pub async fn nacked(&self, counter: u64) -> Vec<proto::ConfigError> {
+    pub(crate) async fn nacked(&self, counter: u64) -> Vec<proto::ConfigError> {
         let version = Some(proto::Version { term: 1, counter });
         self.heard("a nack", |heard| match heard {
             Heard::Nack(nack) if nack.version == version => Some(nack.errors.clone()),
@@ -115,12 +133,13 @@ impl FakeController {
         .await
     }
 
-    pub async fn weight_acked(&self, epoch: u64) {
-        self.heard("a weight's ack", |heard| self::weight_acked(heard, epoch)).await;
+    pub(crate) async fn weight_acked(&self, epoch: u64) {
+        self.heard("a weight's ack", |heard| self::weight_acked(heard, epoch))
+            .await;
     }
 
     /// The fuse of the newest report about the split.
-    pub fn fuse(&self) -> Option<proto::Fuse> {
+    pub(crate) fn fuse(&self) -> Option<proto::Fuse> {
         let heard = self.shared.heard.lock().expect("no panic");
         let reports = heard.iter().rev().filter_map(|heard| match heard {
             Heard::Report(report) => report.splits.first(),
@@ -158,17 +177,17 @@ impl Uplink for Service {
     }
 }
 
-pub fn weight_acked(heard: &Heard, epoch: u64) -> Option<()> {
+pub(crate) fn weight_acked(heard: &Heard, epoch: u64) -> Option<()> {
     match heard {
         Heard::WeightsAck(ack) if ack.epoch == epoch => Some(()),
         _ => None,
     }
 }
 
-pub fn snapshot(counter: u64, document: &RoutingConfig) -> proto::Snapshot {
+pub(crate) fn snapshot(counter: u64, document: &RoutingConfig) -> proto::Snapshot {
     proto::Snapshot {
         version: Some(proto::Version { term: 1, counter }),
-        document: to_json(document).into_bytes().into(),
+        document: to_json(document).into_bytes(),
         key_pairs: Vec::new(),
         fleet_size: 1,
     }

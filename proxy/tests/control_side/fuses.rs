@@ -1,7 +1,8 @@
 //! The fuse of a real proxy: trips, is reported, holds, is reset.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use sluice_proxy::clock::Clock;
 use uplink::proto;
 use uplink::proto::controller_message::Kind;
 
@@ -18,7 +19,7 @@ const APPLIED: &str = "sluice_weight_applied{split=\"shop/app\"}";
 async fn ask_until_tripped(proxy: &Proxy, most: usize) {
     for _ in 0..most {
         get(proxy.at.data, "/").await;
-        if proxy.metric(APPLIED).await == 0.0 {
+        if proxy.metric(APPLIED).await == 0 {
             return;
         }
     }
@@ -31,30 +32,46 @@ async fn a_failing_canary_trips_the_fuse_which_is_reported_and_reset_by_the_cont
     let canary = App::start("canary", Manner::Badly).await;
     let controller = FakeController::start().await;
     let proxy = Proxy::of_controller(&controller, None);
-    controller.snapshot(1, &document(&stable, &canary, 50)).await;
+    controller
+        .snapshot(1, &document(&stable, &canary, 50))
+        .await;
     controller.acked(1).await;
     ask_until_tripped(&proxy, 200).await;
-    let tripped = eventually("the report", async || controller.fuse().filter(|it| it.tripped)).await;
+    let tripped = eventually("the report", async || {
+        controller.fuse().filter(|it| it.tripped)
+    })
+    .await;
     assert_eq!((&*tripped.revision, tripped.alpha), ("r2", 0.001));
-    assert!(tripped.e_value >= 1000.0 && tripped.canary_bad >= 3, "{tripped:?}");
+    assert!(
+        tripped.e_value >= 1000.0 && tripped.canary_bad >= 3,
+        "{tripped:?}"
+    );
     assert!(tripped.reason.contains("e-value"), "{tripped:?}");
 
     // Neither a weight nor a snapshot clears it.
     controller.weight(2, 100, 2, "r2").await;
     controller.weight_acked(2).await;
-    controller.snapshot(3, &document(&stable, &canary, 100)).await;
+    controller
+        .snapshot(3, &document(&stable, &canary, 100))
+        .await;
     controller.acked(3).await;
     assert_eq!(proxy.bodies(5).await, ["stable"; 5]);
 
     canary.behave(Manner::Well);
     let reset = proto::FuseReset {
-        version: Some(proto::Version { term: 1, counter: 4 }),
+        version: Some(proto::Version {
+            term: 1,
+            counter: 4,
+        }),
         split: SPLIT.into(),
         rollout_uid: UID.into(),
         revision: "r2".into(),
     };
     controller.send(Kind::FuseReset(reset)).await;
-    eventually("the reset's report", async || controller.fuse().filter(|it| !it.tripped)).await;
+    eventually("the reset's report", async || {
+        controller.fuse().filter(|it| !it.tripped)
+    })
+    .await;
     assert_eq!(proxy.bodies(5).await, ["canary"; 5]);
 }
 
@@ -67,14 +84,17 @@ async fn a_canary_that_never_answers_is_at_zero_within_its_age_threshold_and_a_s
     split(&mut document).fuse.age_threshold = "500ms".into();
     let proxy = Proxy::of_file(&files.write_document(&document));
     proxy.ready().await;
-    let began = Instant::now();
+    let began = Clock.now();
     let asked: Vec<_> = (0..40)
         .map(|_| {
             let at = proxy.at.data;
             tokio::spawn(async move { get(at, "/").await })
         })
         .collect();
-    eventually("the trip", async || (proxy.metric(APPLIED).await == 0.0).then_some(())).await;
+    eventually("the trip", async || {
+        (proxy.metric(APPLIED).await == 0).then_some(())
+    })
+    .await;
     let took = began.elapsed();
     assert!(took < Duration::from_millis(1_500), "{took:?}");
     assert_eq!(proxy.bodies(5).await, ["stable"; 5]);
@@ -93,15 +113,21 @@ async fn without_a_controller_another_canary_or_a_person_clears_the_trip() {
     canary.behave(Manner::Well);
     config.clusters.get_mut("canary").expect("there").revision = Some("r3".into());
     files.write_document(&config);
-    eventually("the new canary", async || (proxy.metric(APPLIED).await == 50.0).then_some(()))
-        .await;
+    eventually("the new canary", async || {
+        (proxy.metric(APPLIED).await == 50).then_some(())
+    })
+    .await;
 
     canary.behave(Manner::Badly);
     ask_until_tripped(&proxy, 200).await;
-    let missing = post(proxy.at.admin, "/fuse/reset?split=nobody").await.expect("an answer");
+    let missing = post(proxy.at.admin, "/fuse/reset?split=nobody")
+        .await
+        .expect("an answer");
     assert_eq!(missing.status, 404);
     canary.behave(Manner::Well);
-    let done = post(proxy.at.admin, "/fuse/reset?split=shop%2Fapp").await.expect("an answer");
+    let done = post(proxy.at.admin, "/fuse/reset?split=shop%2Fapp")
+        .await
+        .expect("an answer");
     assert_eq!(done.status, 200, "{done:?}");
-    assert_eq!(proxy.metric(APPLIED).await, 50.0);
+    assert_eq!(proxy.metric(APPLIED).await, 50);
 }

@@ -9,46 +9,54 @@ use sluice_proxy::run::{Addresses, Running, Signals, start};
 use crate::http_client::{Answer, get, json};
 use crate::{eventually, fake_controller::FakeController};
 
-pub const FLEET: &str = "shop/app";
+pub(crate) const FLEET: &str = "shop/app";
 
 /// A running proxy; it is drained when it is dropped.
-pub struct Proxy {
+pub(crate) struct Proxy {
     running: Option<Running>,
-    pub at: Addresses,
+    pub(crate) at: Addresses,
 }
 
 impl Proxy {
-    pub fn of_file(path: &Path) -> Self {
+    pub(crate) fn of_file(path: &Path) -> Self {
         Self::start(settings(Source::File(path.to_owned())))
     }
 
-    pub fn of_controller(controller: &FakeController, state_dir: Option<PathBuf>) -> Self {
+    pub(crate) fn of_controller(controller: &FakeController, state_dir: Option<PathBuf>) -> Self {
         let membership = Membership {
             controller: controller.url().parse().expect("loopback"),
             fleet: FLEET.to_owned(),
             proxy: "proxy-1".to_owned(),
         };
-        Self::start(Settings { state_dir, ..settings(Source::Controller(membership)) })
+        Self::start(Settings {
+            state_dir,
+            ..settings(Source::Controller(membership))
+        })
     }
 
-    pub fn start(settings: Settings) -> Self {
+    pub(crate) fn start(settings: Settings) -> Self {
         let running = start(settings, Signals::Ignore).expect("started");
         let at = running.addresses().clone();
-        Self { running: Some(running), at }
+        Self {
+            running: Some(running),
+            at,
+        }
     }
 
     /// Drains, and says whether that went well.
-    pub async fn stop(mut self) -> bool {
+    pub(crate) async fn stop(mut self) -> bool {
         let running = self.running.take().expect("not stopped yet");
         running.drain().ask();
-        tokio::task::spawn_blocking(|| running.wait()).await.expect("no panic")
+        tokio::task::spawn_blocking(|| running.wait())
+            .await
+            .expect("no panic")
     }
 
-    pub fn begin_to_drain(&self) {
+    pub(crate) fn begin_to_drain(&self) {
         self.running.as_ref().expect("running").drain().ask();
     }
 
-    pub async fn ready(&self) {
+    pub(crate) async fn ready(&self) {
         eventually("ready", async || {
             let answer = get(self.at.status, "/readyz").await?;
             (answer.status == 200).then_some(())
@@ -56,12 +64,12 @@ impl Proxy {
         .await;
     }
 
-    pub async fn get(&self) -> Option<Answer> {
+    pub(crate) async fn get(&self) -> Option<Answer> {
         get(self.at.data, "/").await
     }
 
     /// The bodies of some answers, all of them 200.
-    pub async fn bodies(&self, count: usize) -> Vec<String> {
+    pub(crate) async fn bodies(&self, count: usize) -> Vec<String> {
         let mut bodies = Vec::new();
         for _ in 0..count {
             let answer = self.get().await.expect("an answer");
@@ -71,34 +79,39 @@ impl Proxy {
         bodies
     }
 
-    pub async fn config(&self) -> serde_json::Value {
+    pub(crate) async fn config(&self) -> serde_json::Value {
         json(self.at.admin, "/config").await
     }
 
-    pub async fn metrics(&self) -> String {
-        get(self.at.status, "/metrics").await.expect("a scrape").body
+    pub(crate) async fn metrics(&self) -> String {
+        get(self.at.status, "/metrics")
+            .await
+            .expect("a scrape")
+            .body
     }
 
-    /// The value of a series by its whole name.
-    pub async fn metric(&self, series: &str) -> f64 {
+    /// The value of a series by its whole name, as a whole number.
+    pub(crate) async fn metric(&self, series: &str) -> i64 {
         let text = self.metrics().await;
-        let value = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
-        value.unwrap_or_else(|| panic!("no {series} in\n{text}")).parse().expect("a number")
+        let value = text
+            .lines()
+            .find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+        let value = value.unwrap_or_else(|| panic!("no {series} in\n{text}"));
+        value.parse::<f64>().expect("a number").round() as i64
     }
 }
 
 impl Drop for Proxy {
     fn drop(&mut self) {
         if let Some(running) = self.running.take() {
-            running.drain().begin();
-            running.drain().begin();
+            running.drain().hurry();
             let ended = running.wait();
             assert!(ended || std::thread::panicking(), "the proxy ended badly");
         }
     }
 }
 
-pub fn settings(source: Source) -> Settings {
+pub(crate) fn settings(source: Source) -> Settings {
     let any = "127.0.0.1:0".parse().expect("an address");
     Settings {
         listen: any,

@@ -1,0 +1,586 @@
+//! The state of all fleets, as plain data: every event goes in with its time, and out comes what to
+//! send to whom. Nothing here waits, locks or reads a clock.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use uplink::check::ConfigError;
+use uplink::document::RoutingConfig;
+use uplink::proto;
+use uplink::proto::ControllerMessage;
+use uplink::proto::controller_message::Kind;
+use uplink::proto::proxy_message::Kind as Said;
+use uplink::version::Version;
+
+use super::evidence;
+use super::fleet::{Asked, Fleet};
+use super::fuses::{self, Meaning};
+use super::proxy::{ConnectionId, Link, Next};
+use super::published::{Published, canary_revision};
+use crate::publish::{Placed, Plan};
+use crate::traffic::{Evidence, RolloutKey, TrafficOrder, TrafficView};
+
+/// Certificates that a proxy refused are remembered up to this number.
+const MAX_REFUSED_SECRETS: usize = 1_024;
+
+/// All fleets and all Rollouts that they serve.
+#[derive(Clone, Debug, Default)]
+pub(super) struct State {
+    version: Version,
+    /// The highest weight epoch that was given or heard of.
+    epoch: u64,
+    pub(super) fleets: BTreeMap<String, Fleet>,
+    releases: BTreeMap<RolloutKey, Release>,
+    connections: BTreeMap<ConnectionId, (String, String)>,
+    /// Certificate references that a proxy refused, and why.
+    pub(super) refused_secrets: BTreeMap<String, String>,
+}
+
+/// What is known of one Rollout's traffic.
+#[derive(Clone, Debug, Default)]
+struct Release {
+    /// The order in force: as given, or as its status says before there is one.
+    order: Option<TrafficOrder>,
+    /// Whether it was given.
+    given: bool,
+    epoch: u64,
+    since: Timestamp,
+    /// Where the publisher put it, and by which order.
+    placed: Option<Placed>,
+    problem: Option<String>,
+    evidence: evidence::Book,
+    fuses: fuses::Book,
+}
+
+/// What an event leads to.
+#[derive(Debug, Default)]
+pub(super) struct Effects {
+    pub(super) send: Vec<(ConnectionId, ControllerMessage)>,
+    pub(super) close: Vec<ConnectionId>,
+    pub(super) changed: BTreeSet<RolloutKey>,
+    pub(super) replan: bool,
+}
+
+// === impl State ===
+
+impl State {
+    /// Messages are numbered from (term, 0) from now on.
+    pub(super) fn begin_term(&mut self, term: u64) {
+        self.version = self.version.max(Version { term, counter: 0 });
+        self.epoch = self.epoch.max(term << 32);
+    }
+
+    /// A proxy says who it is.
+    pub(super) fn hello(
+        &mut self,
+        id: ConnectionId,
+        hello: &proto::Hello,
+        now: Timestamp,
+    ) -> Result<Effects, String> {
+        let mut effects = Effects::default();
+        if !self.fleets.entry(hello.fleet.clone()).or_default().has_room_for(&hello.proxy) {
+            return Err(format!("fleet {} has too many proxies", hello.fleet));
+        }
+        self.outrank(hello);
+        let fleet = self.fleets.entry(hello.fleet.clone()).or_default();
+        let replaced = fleet.connect(&hello.proxy, hello.process_id.clone(), id, now);
+        let evicted = fleet.evict();
+        let has_old_routes = fleet.wanted.is_none() && hello.in_force.is_some();
+        if has_old_routes {
+            // Its Rollouts went while nobody was here to tell.
+            let document = RoutingConfig { fleet: Some(hello.fleet.clone()), ..RoutingConfig::default() };
+            fleet.wanted = Some(Arc::new(Published { document, at: now, ..Published::default() }));
+        }
+        for replaced in replaced {
+            self.connections.remove(&replaced);
+            effects.close.push(replaced);
+        }
+        self.connections.insert(id, (hello.fleet.clone(), hello.proxy.clone()));
+        for release in self.releases.values_mut() {
+            evicted.iter().for_each(|name| release.evidence.retire(name));
+        }
+        self.pump(&hello.fleet, now, &mut effects);
+        self.restate_weights(&hello.fleet, id, &mut effects);
+        self.touch_fleet(&hello.fleet, &mut effects);
+        Ok(effects)
+    }
+
+    /// A stream ended.
+    pub(super) fn disconnect(&mut self, id: ConnectionId, now: Timestamp) -> Effects {
+        let mut effects = Effects::default();
+        let Some((fleet, proxy)) = self.connections.remove(&id) else { return effects };
+        if let Some(proxy) = self.fleets.get_mut(&fleet).and_then(|it| it.proxies.get_mut(&proxy)) {
+            proxy.disconnect(now);
+        }
+        self.touch_fleet(&fleet, &mut effects);
+        effects
+    }
+
+    /// A proxy says something.
+    pub(super) fn heard(&mut self, id: ConnectionId, said: Said, now: Timestamp) -> Effects {
+        let mut effects = Effects::default();
+        let Some((fleet, proxy)) = self.connections.get(&id).cloned() else { return effects };
+        match said {
+            // Only the first message of a stream is a Hello; a second one says nothing new.
+            Said::Hello(_) => {}
+            Said::Ack(ack) => {
+                let version = ack.version.map(Version::from).unwrap_or_default();
+                self.acked(&fleet, &proxy, version, now, &mut effects);
+            }
+            Said::Nack(nack) => self.nacked(&fleet, &proxy, nack, now, &mut effects),
+            Said::WeightsAck(ack) => {
+                self.weight_in_force(&fleet, &proxy, &ack.split, ack.epoch, &mut effects);
+            }
+            Said::Report(report) => {
+                for split in &report.splits {
+                    self.reported((&fleet, &proxy), split, now, &mut effects);
+                }
+            }
+            Said::Goodbye(_) => {
+                let fleet_state = self.fleets.get_mut(&fleet);
+                if let Some(proxy) = fleet_state.and_then(|it| it.proxies.get_mut(&proxy)) {
+                    proxy.link = Link::Left;
+                }
+                self.touch_fleet(&fleet, &mut effects);
+            }
+        }
+        effects
+    }
+
+    /// Takes an order: a changed weight is sent at once, the rest is for the publisher.
+    pub(super) fn order(&mut self, order: TrafficOrder, now: Timestamp) -> Effects {
+        let mut effects = Effects::default();
+        let key = order.rollout.clone();
+        let release = self.releases.entry(key.clone()).or_default();
+        let before = release.order.replace(order);
+        let was_given = std::mem::replace(&mut release.given, true);
+        let order = release.order.clone().expect("just put there");
+        if before.as_ref() == Some(&order) && was_given {
+            return effects;
+        }
+        if before.as_ref().is_some_and(|before| before.uid != order.uid) {
+            release.evidence = evidence::Book::default();
+            release.fuses = fuses::Book::default();
+        }
+        let same_weight = before.as_ref().is_some_and(|before| weight_of(before) == weight_of(&order));
+        if !same_weight {
+            self.reissue(&key, now, &mut effects);
+        }
+        let left = before.and_then(|before| before.canary).filter(|left| order.canary.as_ref() != Some(left));
+        if let (Some(left), Some(_)) = (left, &order.canary) {
+            self.reset_fuse_into(&key, &left, now, &mut effects);
+        }
+        effects.changed.insert(key);
+        effects.replan = true;
+        effects
+    }
+
+    /// Forgets a Rollout.
+    pub(super) fn forget(&mut self, rollout: &RolloutKey) -> Effects {
+        let removed = self.releases.remove(rollout).is_some();
+        Effects { replan: removed, ..Effects::default() }
+    }
+
+    /// Clears a trip.
+    pub(super) fn reset_fuse(&mut self, rollout: &RolloutKey, revision: &str, now: Timestamp) -> Effects {
+        let mut effects = Effects::default();
+        self.reset_fuse_into(rollout, revision, now, &mut effects);
+        effects.changed.insert(rollout.clone());
+        effects
+    }
+
+    /// Takes what the publisher made of Kubernetes.
+    pub(super) fn install(&mut self, plan: Plan, now: Timestamp) -> Effects {
+        let mut effects = Effects::default();
+        for (key, problem) in &plan.problems {
+            let release = self.releases.entry(key.clone()).or_default();
+            release.problem = Some(problem.message.clone());
+        }
+        for (key, release) in &mut self.releases {
+            if release.problem.is_some() && !plan.problems.contains_key(key) {
+                release.problem = None;
+            }
+            release.placed = plan.placed.get(key).cloned();
+        }
+        for (key, placed) in plan.placed {
+            self.place(&key, placed, now, &mut effects);
+        }
+        // Orders of Rollouts that are gone are the planner's to forget; what was only assumed goes.
+        self.releases.retain(|_, it| it.given || it.placed.is_some() || it.problem.is_some());
+        let mut documents = plan.fleets;
+        let emptied = self.fleets.iter().filter(|(_, fleet)| fleet.wanted.is_some());
+        let emptied: Vec<String> = emptied.map(|(name, _)| name.clone()).collect();
+        for name in emptied {
+            documents.entry(name.clone()).or_insert_with(|| Published {
+                document: RoutingConfig { fleet: Some(name), ..RoutingConfig::default() },
+                ..Published::default()
+            });
+        }
+        for (name, published) in documents {
+            self.publish(&name, published, now, &mut effects);
+        }
+        effects
+    }
+
+    /// What is known of a Rollout, for the planner.
+    pub(super) fn view(&self, rollout: &RolloutKey, canary: &str, now: Timestamp) -> TrafficView {
+        let Some(release) = self.releases.get(rollout) else { return TrafficView::default() };
+        let order = release.order.as_ref();
+        let mut view = TrafficView {
+            ordered_weight: order.filter(|_| release.given).map(|order| order.weight),
+            fuse: release.fuses.trip(canary).cloned(),
+            ..TrafficView::default()
+        };
+        let Some(placed) = &release.placed else {
+            view.verified = Some(false);
+            view.message = release.problem.clone();
+            return view;
+        };
+        let Some(fleet) = self.fleets.get(&placed.fleet) else { return view };
+        let split = split_name(rollout);
+        let asked = Asked {
+            fleet: placed.fleet.rsplit('/').next().unwrap_or_default(),
+            split: &split,
+            epoch: release.epoch,
+            since: release.since,
+        };
+        let answered = fleet.answered(asked, now);
+        let planned = order.is_some_and(|order| same_routes(order, &placed.order));
+        view.connected = fleet.connected();
+        view.verified = answered.verified.map(|verified| verified && planned);
+        view.message = answered.message;
+        view.reachable = answered.reachable;
+        view.in_flight = release.evidence.in_flight(|proxy| fleet.must_acknowledge(proxy, now));
+        view
+    }
+
+    /// The evidence for a canary.
+    pub(super) fn evidence(&self, rollout: &RolloutKey, canary: &str) -> Evidence {
+        let Some(release) = self.releases.get(rollout) else { return Evidence::default() };
+        let Some(order) = &release.order else { return Evidence::default() };
+        let share = f64::from(order.weight) / f64::from(order.max_weight.max(1));
+        let share = if order.canary.as_deref() == Some(canary) { share.min(1.0) } else { 0.0 };
+        release.evidence.evidence(canary, &order.stable, share)
+    }
+
+    /// The orders by which the publisher makes documents: those that were given.
+    pub(super) fn orders(&self) -> BTreeMap<RolloutKey, TrafficOrder> {
+        let given = self.releases.iter().filter(|(_, release)| release.given);
+        given.filter_map(|(key, release)| Some((key.clone(), release.order.clone()?))).collect()
+    }
+
+    /// What is wrong with a Rollout.
+    pub(super) fn problem(&self, rollout: &RolloutKey) -> Option<String> {
+        self.releases.get(rollout)?.problem.clone()
+    }
+
+    /// The next moment at which time alone changes a view, and whose.
+    pub(super) fn next_deadline(&self, now: Timestamp) -> Option<Timestamp> {
+        let deadlines = self.fleets.iter().filter_map(|(name, fleet)| {
+            let of_fleet = |release: &&Release| release.placed.as_ref().is_some_and(|it| it.fleet == *name);
+            let ordered: Vec<_> = self.releases.values().filter(of_fleet).map(|it| it.since).collect();
+            fleet.next_deadline(&ordered, now)
+        });
+        deadlines.min()
+    }
+
+    /// All Rollouts, for when time alone has changed something.
+    pub(super) fn rollouts(&self) -> Vec<RolloutKey> {
+        self.releases.keys().cloned().collect()
+    }
+
+    /// Who connected before may have heard a higher term than ours, where the lease was deleted. We
+    /// hold the lease, so what we say must count.
+    fn outrank(&mut self, hello: &proto::Hello) {
+        let heard = hello.in_force.map(Version::from).unwrap_or_default();
+        if heard.term > self.version.term {
+            tracing::warn!(proxy = hello.proxy, heard = %heard, ours = %self.version,
+                           "a proxy heard a higher term, the lease was deleted or reset; going above it");
+            self.begin_term(heard.term + 1);
+        }
+    }
+
+    fn next_version(&mut self) -> Version {
+        self.version.counter += 1;
+        self.version
+    }
+
+    /// A new epoch for a Rollout's weight, on its way to all proxies of its fleet.
+    fn reissue(&mut self, key: &RolloutKey, now: Timestamp, effects: &mut Effects) {
+        let Some(release) = self.releases.get_mut(key) else { return };
+        self.epoch += 1;
+        release.epoch = self.epoch;
+        release.since = now;
+        let Some(fleet) = release.placed.as_ref().map(|placed| placed.fleet.clone()) else { return };
+        let version = self.next_version();
+        let Some(message) = self.weights(key, version) else { return };
+        let connections = self.connections_of(&fleet);
+        effects.send.extend(connections.into_iter().map(|id| (id, message.clone())));
+        self.weigh_document(&fleet);
+    }
+
+    /// Writes the weights in force into a fleet's document, for proxies that connect later.
+    fn weigh_document(&mut self, fleet: &str) {
+        let releases = &self.releases;
+        let Some(wanted) = self.fleets.get_mut(fleet).and_then(|it| it.wanted.as_mut()) else { return };
+        weigh(&mut Arc::make_mut(wanted).document, releases);
+    }
+
+    fn weights(&self, key: &RolloutKey, version: Version) -> Option<ControllerMessage> {
+        let release = self.releases.get(key)?;
+        let order = release.order.as_ref()?;
+        let weights = proto::Weights {
+            version: Some(version.into()),
+            split: split_name(key),
+            weight: effective_weight(order),
+            epoch: release.epoch,
+            canary_revision: order.canary.clone().unwrap_or_default(),
+        };
+        Some(ControllerMessage { kind: Some(Kind::Weights(weights)) })
+    }
+
+    /// All weights of a fleet, to a proxy that has just connected.
+    fn restate_weights(&mut self, fleet: &str, id: ConnectionId, effects: &mut Effects) {
+        for key in self.keys_of(fleet) {
+            let version = self.next_version();
+            effects.send.extend(self.weights(&key, version).map(|message| (id, message)));
+        }
+    }
+
+    fn acked(&mut self, fleet: &str, proxy: &str, version: Version, now: Timestamp, effects: &mut Effects) {
+        let state = self.fleets.get_mut(fleet).and_then(|it| it.proxies.get_mut(proxy));
+        if state.is_some_and(|proxy| proxy.ack(version)) {
+            self.pump(fleet, now, effects);
+            self.touch_fleet(fleet, effects);
+        }
+    }
+
+    fn nacked(&mut self, fleet: &str, proxy: &str, nack: proto::Nack, now: Timestamp, effects: &mut Effects) {
+        let version = nack.version.map(Version::from).unwrap_or_default();
+        let errors: Vec<_> = nack.errors.into_iter().map(ConfigError::from).collect();
+        let reason = errors.iter().take(3).map(ToString::to_string).collect::<Vec<_>>().join("; ");
+        tracing::warn!(fleet, proxy, %version, reason, "a proxy refused what it was sent");
+        let state = self.fleets.get_mut(fleet).and_then(|it| it.proxies.get_mut(proxy));
+        let refused = state.and_then(|it| it.nack(version, reason));
+        for (reference, why) in refused.iter().flat_map(|it| blamed(&it.document, &errors)) {
+            if self.refused_secrets.len() < MAX_REFUSED_SECRETS {
+                let message = format!("proxy {proxy} refused the certificate: {why}");
+                effects.replan |= self.refused_secrets.insert(reference, message).is_none();
+            }
+        }
+        self.pump(fleet, now, effects);
+        self.touch_fleet(fleet, effects);
+    }
+
+    fn weight_in_force(&mut self, fleet: &str, proxy: &str, split: &str, epoch: u64, effects: &mut Effects) {
+        let Some(key) = self.key_of(split) else { return };
+        let Some(proxy) = self.fleets.get_mut(fleet).and_then(|it| it.proxies.get_mut(proxy)) else { return };
+        if proxy.epochs.get(split) != Some(&epoch) {
+            proxy.epochs.insert(split.to_owned(), epoch);
+            effects.changed.insert(key);
+        }
+    }
+
+    fn reported(
+        &mut self,
+        (fleet, proxy): (&str, &str),
+        report: &proto::SplitReport,
+        now: Timestamp,
+        effects: &mut Effects,
+    ) {
+        let Some(key) = self.key_of(&report.split) else { return };
+        let process = self.fleets.get(fleet).and_then(|it| it.proxies.get(proxy));
+        let Some(process) = process.map(|it| it.process.clone()) else { return };
+        let Some(release) = self.releases.get_mut(&key) else { return };
+        // A Rollout of the same name that is no more, or one that another fleet serves.
+        let ours = release.placed.as_ref().is_some_and(|it| it.fleet == fleet)
+            && release.order.as_ref().is_some_and(|order| order.uid == report.rollout_uid);
+        if !ours {
+            return;
+        }
+        let idle = |book: &evidence::Book| -> BTreeSet<String> {
+            let busy = book.in_flight(|_| true).into_iter().filter(|(_, number)| *number > 0);
+            busy.map(|(revision, _)| revision).collect()
+        };
+        let before = idle(&release.evidence);
+        release.evidence.record(proxy, &process, report);
+        let mut changed = before != idle(&release.evidence);
+        let meaning = report.fuse.as_ref().map_or(Meaning::Nothing, |fuse| release.fuses.report(proxy, fuse));
+        changed |= meaning == Meaning::Tripped;
+        let ahead = report.epoch > release.epoch;
+        if changed {
+            effects.changed.insert(key.clone());
+        }
+        if let (Meaning::Echo, Some(fuse)) = (meaning, &report.fuse) {
+            self.send_reset(&key, &fuse.revision, Some((fleet, proxy)), effects);
+        }
+        if ahead {
+            // Whoever gave that epoch, ours must be above it.
+            self.epoch = self.epoch.max(report.epoch);
+            self.reissue(&key, now, effects);
+        } else {
+            self.weight_reported(fleet, proxy, report, effects);
+        }
+    }
+
+    /// A report says by which weight requests are split: as good as an acknowledgement.
+    fn weight_reported(&mut self, fleet: &str, proxy: &str, report: &proto::SplitReport, effects: &mut Effects) {
+        let Some(release) = self.key_of(&report.split).and_then(|key| self.releases.get(&key)) else { return };
+        let weight = release.order.as_ref().map(effective_weight);
+        if report.epoch == release.epoch && weight == Some(report.weight) {
+            self.weight_in_force(fleet, proxy, &report.split, report.epoch, effects);
+        }
+    }
+
+    fn reset_fuse_into(&mut self, rollout: &RolloutKey, revision: &str, now: Timestamp, effects: &mut Effects) {
+        if let Some(release) = self.releases.get_mut(rollout) {
+            release.fuses.reset(revision, now);
+            self.send_reset(rollout, revision, None, effects);
+        }
+    }
+
+    /// To one proxy, or to all of the Rollout's fleet.
+    fn send_reset(
+        &mut self,
+        rollout: &RolloutKey,
+        revision: &str,
+        only: Option<(&str, &str)>,
+        effects: &mut Effects,
+    ) {
+        let Some(release) = self.releases.get(rollout) else { return };
+        let (Some(placed), Some(order)) = (&release.placed, &release.order) else { return };
+        let connections = match only {
+            Some((fleet, proxy)) => {
+                let proxy = self.fleets.get(fleet).and_then(|it| it.proxies.get(proxy));
+                proxy.and_then(super::proxy::Proxy::connection).into_iter().collect()
+            }
+            None => self.connections_of(&placed.fleet),
+        };
+        let mut reset = proto::FuseReset {
+            version: None,
+            split: split_name(rollout),
+            rollout_uid: order.uid.clone(),
+            revision: revision.to_owned(),
+        };
+        for id in connections {
+            reset.version = Some(self.next_version().into());
+            let message = ControllerMessage { kind: Some(Kind::FuseReset(reset.clone())) };
+            effects.send.push((id, message));
+        }
+    }
+
+    /// A Rollout is in its fleet's document: by the order that was given, or by an assumed one.
+    fn place(&mut self, key: &RolloutKey, placed: Placed, now: Timestamp, effects: &mut Effects) {
+        let release = self.releases.entry(key.clone()).or_default();
+        let moved = release.placed.as_ref().is_none_or(|before| before.fleet != placed.fleet);
+        let assumed = placed.order.clone();
+        release.placed = Some(placed);
+        let changed = !release.given && release.order.as_ref() != Some(&assumed);
+        if changed {
+            release.order = Some(assumed);
+        }
+        if changed || moved || release.epoch == 0 {
+            self.reissue(key, now, effects);
+        }
+    }
+
+    fn publish(&mut self, name: &str, mut published: Published, now: Timestamp, effects: &mut Effects) {
+        weigh(&mut published.document, &self.releases);
+        let fleet = self.fleets.entry(name.to_owned()).or_default();
+        let before = fleet.wanted.as_ref();
+        let same = before.is_some_and(|before| {
+            before.document == published.document && before.key_pairs == published.key_pairs
+        });
+        if same {
+            return;
+        }
+        published.at = now;
+        fleet.wanted = Some(Arc::new(published));
+        self.pump(name, now, effects);
+        self.touch_fleet(name, effects);
+    }
+
+    /// Sends every proxy of a fleet what it lacks.
+    fn pump(&mut self, name: &str, now: Timestamp, effects: &mut Effects) {
+        let Some(fleet) = self.fleets.get_mut(name) else { return };
+        let Some(wanted) = fleet.wanted.clone() else { return };
+        let size = fleet.told_size();
+        for proxy in fleet.proxies.values_mut() {
+            let Some(id) = proxy.connection() else { continue };
+            if let Next::Send { kind, result } = proxy.next(&wanted, size) {
+                self.version.counter += 1;
+                effects.send.push((id, proxy.sent(self.version, kind, result, now)));
+            }
+        }
+    }
+
+    fn touch_fleet(&self, fleet: &str, effects: &mut Effects) {
+        effects.changed.extend(self.keys_of(fleet));
+    }
+
+    fn keys_of(&self, fleet: &str) -> Vec<RolloutKey> {
+        let placed = |release: &Release| release.placed.as_ref().is_some_and(|it| it.fleet == fleet);
+        self.releases.iter().filter(|(_, it)| placed(it)).map(|(key, _)| key.clone()).collect()
+    }
+
+    fn connections_of(&self, fleet: &str) -> Vec<ConnectionId> {
+        let fleet = self.fleets.get(fleet);
+        fleet.into_iter().flat_map(|it| it.proxies.values()).filter_map(|it| it.connection()).collect()
+    }
+
+    fn key_of(&self, split: &str) -> Option<RolloutKey> {
+        let (namespace, name) = split.split_once('/')?;
+        let key = RolloutKey { namespace: namespace.to_owned(), name: name.to_owned() };
+        self.releases.contains_key(&key).then_some(key)
+    }
+}
+
+/// The name of a Rollout's split.
+pub(crate) fn split_name(rollout: &RolloutKey) -> String {
+    format!("{}/{}", rollout.namespace, rollout.name)
+}
+
+/// Without a canary there is nobody to have a weight.
+fn effective_weight(order: &TrafficOrder) -> u32 {
+    if order.canary.is_some() { order.weight.min(order.max_weight) } else { 0 }
+}
+
+/// What an epoch stands for.
+fn weight_of(order: &TrafficOrder) -> (u32, u32, Option<&str>, &str) {
+    (order.weight, order.max_weight, order.canary.as_deref(), &order.stable)
+}
+
+fn same_routes(a: &TrafficOrder, b: &TrafficOrder) -> bool {
+    TrafficOrder { weight: 0, ..a.clone() } == TrafficOrder { weight: 0, ..b.clone() }
+}
+
+/// A weight is for one canary. A document that still has another one gets it only where it is 0,
+/// and else an epoch that never wins.
+fn weigh(document: &mut RoutingConfig, releases: &BTreeMap<RolloutKey, Release>) {
+    for (key, release) in releases {
+        let name = split_name(key);
+        let Some(order) = &release.order else { continue };
+        let Some(split) = document.splits.get(&name) else { continue };
+        let weight = effective_weight(order);
+        let same = canary_revision(document, split) == order.canary.as_deref() && split.max_weight == order.max_weight;
+        let (weight, epoch) = if same || weight == 0 { (weight, release.epoch) } else { (0, 0) };
+        if let Some(split) = document.splits.get_mut(&name) {
+            (split.weight, split.epoch) = (weight, epoch);
+        }
+    }
+}
+
+/// The certificates that errors are about.
+fn blamed(document: &RoutingConfig, errors: &[ConfigError]) -> Vec<(String, String)> {
+    let of_certificate = errors.iter().filter_map(|error| {
+        let rest = error.path.strip_prefix("certificates[")?;
+        let index: usize = rest.split(']').next()?.parse().ok()?;
+        let reference = document.certificates.get(index)?.secret.clone()?;
+        Some((reference, error.message.clone()))
+    });
+    of_certificate.collect()
+}
+
+#[cfg(test)]
+mod tests;
