@@ -1,1 +1,17 @@
-//! tests
+//! What the behaviours across crates are told with: a [`site`] is a whole cluster with its
+//! controller and proxies as processes, [`shop`] an application on it, [`load`] its users,
+//! [`kubectl`] and [`up`] what people type. [`http`] asks one question, [`processes`] knows who
+//! descends from whom, and [`wait`] waits for something to become true and for nothing else.
+
+pub mod site;
+
+pub mod shop;
+
+pub mod load;
+
+pub mod kubectl;
+pub mod up;
+
+pub mod http;
+pub mod processes;
+pub mod wait;
