@@ -1,12 +1,13 @@
 //! The proxies: what each fleet is to have in force, what each proxy has, and what they measured.
 //!
-//! The story, in the order of the modules: [`state`] takes every event (a proxy connects,
-//! acknowledges, reports, goes; an order is given; the publisher has a new document) and says what
-//! to send to whom. It keeps each [`fleet`] with its [`proxy`] records, gets them from one
+//! The story, in the order of the modules: [`state`] takes every event (a proxy connects or goes,
+//! an order is given, the publisher has a new document; [`heard`]: a proxy acknowledges, refuses or
+//! reports) and says what to send to whom. It keeps each [`fleet`] with its [`proxy`] records, gets them from one
 //! [`published`] configuration to the next, unites the [`evidence`] of all proxies, and knows which
 //! trips of their [`fuses`] count. All of that is plain data under one short lock; [`Fleets`]
 //! holds the lock, the streams' outboxes and the clock. [`traffic`] is the face that the planners see.
 
+mod heard;
 mod state;
 
 mod fleet;

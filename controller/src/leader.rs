@@ -265,7 +265,8 @@ impl Leadership {
             spec.lease_duration_seconds = Some(1);
             spec.renew_time = Some(MicroTime(self.clock.now()));
         }
-        let release = self.api.replace(&self.election.name, &PostParams::default(), &lease);
+        let parameters = PostParams::default();
+        let release = self.api.replace(&self.election.name, &parameters, &lease);
         if !matches!(tokio::time::timeout(self.election.retry_period, release).await, Ok(Ok(_))) {
             tracing::info!("the lease was not given up, it will run out");
         }

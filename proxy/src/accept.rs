@@ -79,7 +79,11 @@ pub fn bind(address: SocketAddr, kind: ListenerKind, workers: usize) -> io::Resu
 }
 
 fn bind_one(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
     socket.set_reuse_address(true)?;
     socket.set_reuse_port(true)?;
     socket.set_nonblocking(true)?;
@@ -89,7 +93,11 @@ fn bind_one(address: SocketAddr) -> io::Result<TcpListener> {
 }
 
 /// Accepts until the task is aborted.
-pub(crate) async fn accept(worker: Rc<Worker>, listener: tokio::net::TcpListener, kind: ListenerKind) {
+pub(crate) async fn accept(
+    worker: Rc<Worker>,
+    listener: tokio::net::TcpListener,
+    kind: ListenerKind,
+) {
     loop {
         match listener.accept().await {
             Ok((stream, peer)) => admit(&worker, stream, peer, kind),
@@ -191,8 +199,7 @@ where
         .max_header_size(limits.max_head_bytes)
         .keep_alive(!worker.is_draining());
     let on = Rc::clone(&worker);
-    let service =
-        service_fn(move |it| request::serve(Rc::clone(&on), Rc::clone(&connection), it));
+    let service = service_fn(move |it| request::serve(Rc::clone(&on), Rc::clone(&connection), it));
     let served = std::pin::pin!(builder.serve_connection(io, service).with_upgrades());
     let served = drive(&worker, served).await;
     if let Err(error) = served {
@@ -212,8 +219,7 @@ where
         .max_concurrent_streams(limits.max_streams)
         .max_header_list_size(u32::try_from(limits.max_head_bytes).unwrap_or(u32::MAX));
     let on = Rc::clone(&worker);
-    let service =
-        service_fn(move |it| request::serve(Rc::clone(&on), Rc::clone(&connection), it));
+    let service = service_fn(move |it| request::serve(Rc::clone(&on), Rc::clone(&connection), it));
     let mut served = std::pin::pin!(builder.serve_connection(io, service));
     if worker.is_draining() {
         // HTTP/2 has no single request; what comes before the client learns of it is answered.

@@ -74,7 +74,11 @@ impl LocalCluster {
         if !endpoint.state.failed(policy) || endpoint.state.is_ejected(now) {
             return;
         }
-        let ejected = self.endpoints.iter().filter(|it| it.state.is_ejected(now)).count();
+        let ejected = self
+            .endpoints
+            .iter()
+            .filter(|it| it.state.is_ejected(now))
+            .count();
         if ejected < ejectable(self.endpoints.len(), policy.max_percent) {
             endpoint.state.eject(policy, now);
         }
@@ -85,7 +89,11 @@ fn less_busy<'a>(
     one: &'a Rc<LocalEndpoint>,
     other: &'a Rc<LocalEndpoint>,
 ) -> &'a Rc<LocalEndpoint> {
-    if one.state.active() <= other.state.active() { one } else { other }
+    if one.state.active() <= other.state.active() {
+        one
+    } else {
+        other
+    }
 }
 
 /// How many of `endpoints` may be ejected at once: the share, at least one, never all.

@@ -9,7 +9,8 @@
 //! overwritten, unless its address is a trusted hop: then the address is appended and the rest kept.
 
 use http::header::{
-    CONNECTION, HOST, HeaderMap, HeaderName, HeaderValue, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
+    CONNECTION, CONTENT_LENGTH, HOST, HeaderMap, HeaderName, HeaderValue, TE, TRAILER,
+    TRANSFER_ENCODING, UPGRADE,
 };
 use http::{Request, Uri, Version};
 
@@ -43,7 +44,9 @@ pub(crate) fn request_headers(headers: &mut HeaderMap, host: &HeaderValue, hop: 
     if hop.trusted {
         append_address(headers, &hop.address);
         headers.entry(X_FORWARDED_PROTO).or_insert(proto);
-        headers.entry(X_FORWARDED_HOST).or_insert_with(|| host.clone());
+        headers
+            .entry(X_FORWARDED_HOST)
+            .or_insert_with(|| host.clone());
     } else {
         headers.insert(X_FORWARDED_FOR, hop.address.clone());
         headers.insert(X_FORWARDED_PROTO, proto);
@@ -78,8 +81,17 @@ pub(crate) fn to_http2<B>(request: &mut Request<B>, host: &HeaderValue) {
     }
 }
 
+/// Makes a response's headers ready for the client. A length beside a transfer coding is not the
+/// body's (RFC 9112 section 6.3) and would survive the coding.
+pub(crate) fn response_headers(headers: &mut HeaderMap) {
+    if headers.contains_key(TRANSFER_ENCODING) {
+        headers.remove(CONTENT_LENGTH);
+    }
+    strip_hop_by_hop(headers);
+}
+
 /// Removes what is about one connection only, and what `Connection` names beside.
-pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap) {
+fn strip_hop_by_hop(headers: &mut HeaderMap) {
     if !headers.keys().any(is_hop_by_hop) {
         return;
     }
@@ -89,7 +101,12 @@ pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap) {
     for name in [CONNECTION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE] {
         headers.remove(name);
     }
-    for name in [KEEP_ALIVE, PROXY_CONNECTION, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION] {
+    for name in [
+        KEEP_ALIVE,
+        PROXY_CONNECTION,
+        PROXY_AUTHENTICATE,
+        PROXY_AUTHORIZATION,
+    ] {
         headers.remove(name);
     }
 }
@@ -111,7 +128,10 @@ fn is_hop_by_hop(name: &HeaderName) -> bool {
 
 /// Headers that a `Connection` header names and may name.
 fn named_by_connection(headers: &HeaderMap) -> Vec<HeaderName> {
-    let values = headers.get_all(CONNECTION).iter().filter_map(|value| value.to_str().ok());
+    let values = headers
+        .get_all(CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok());
     let names = values.flat_map(|value| value.split(','));
     let names = names.filter_map(|name| HeaderName::from_bytes(name.trim().as_bytes()).ok());
     names.filter(|name| !is_protected(name)).collect()
@@ -122,12 +142,21 @@ fn is_protected(name: &HeaderName) -> bool {
     let name = name.as_str();
     name.starts_with("x-forwarded-")
         || name.starts_with("content-")
-        || matches!(name, "host" | "authorization" | "cookie" | "set-cookie" | "forwarded")
-        || matches!(name, "x-real-ip" | "x-request-id" | "via" | "date" | "cache-control")
+        || matches!(
+            name,
+            "host" | "authorization" | "cookie" | "set-cookie" | "forwarded"
+        )
+        || matches!(
+            name,
+            "x-real-ip" | "x-request-id" | "via" | "date" | "cache-control"
+        )
 }
 
 fn accepts_trailers(headers: &HeaderMap) -> bool {
-    let values = headers.get_all(TE).iter().filter_map(|value| value.to_str().ok());
+    let values = headers
+        .get_all(TE)
+        .iter()
+        .filter_map(|value| value.to_str().ok());
     let mut codings = values.flat_map(|value| value.split(','));
     codings.any(|coding| coding.trim().eq_ignore_ascii_case("trailers"))
 }

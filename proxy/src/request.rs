@@ -63,7 +63,11 @@ async fn proxy(
     let tunnel = upgrade::asked(&request, &target, &routed.arm);
     let mut request = request;
     let client_upgrade = tunnel.is_some().then(|| hyper::upgrade::on(&mut request));
-    forward::request_headers(request.headers_mut(), &target.host, &exchange.connection().hop);
+    forward::request_headers(
+        request.headers_mut(),
+        &target.host,
+        &exchange.connection().hop,
+    );
     if let Some(protocol) = &tunnel {
         upgrade::ask(request.headers_mut(), protocol);
     }
@@ -75,7 +79,7 @@ async fn proxy(
     if response.status() == http::StatusCode::SWITCHING_PROTOCOLS {
         return upgrade::switch(exchange, response, client_upgrade);
     }
-    forward::strip_hop_by_hop(response.headers_mut());
+    forward::response_headers(response.headers_mut());
     *response.version_mut() = Version::HTTP_11;
     Ok(response)
 }
@@ -93,30 +97,36 @@ fn route(
     if exchange.connection().is_misdirected(&host) {
         return Err(RequestError::Misdirected);
     }
-    let found = view.snapshot.table.find(&host, request.uri().path(), request.headers());
+    let found = view
+        .snapshot
+        .table
+        .find(&host, request.uri().path(), request.headers());
     let found = found.and_then(|place| view.routes.get(place));
     found.cloned().ok_or(RequestError::NoRoute)
 }
 
 /// Splits, and sends the canary's share to stable where the canary has no endpoint at all.
-fn choose_side(
-    exchange: &Exchange,
-    request: &Request<Incoming>,
-    route: &Rc<LocalRoute>,
-) -> Routed {
+fn choose_side(exchange: &Exchange, request: &Request<Incoming>, route: &Rc<LocalRoute>) -> Routed {
     let Some(split) = &route.split else {
         return Routed::plainly(&route.stable);
     };
     let connection = exchange.connection();
-    let asked =
-        Asked { headers: request.headers(), peer: connection.peer.ip(), tls: connection.hop.tls };
+    let asked = Asked {
+        headers: request.headers(),
+        peer: connection.peer.ip(),
+        tls: connection.hop.tls,
+    };
     let worker = exchange.worker();
     let choice = split::choose(split, &asked, &mut worker.random.borrow_mut());
     let arm = match (choice.role, &route.canary) {
         (Role::Canary, Some(canary)) if canary.cluster.endpoints.is_empty() => {
             exchange.no_endpoints(canary, choice.key, choice.sequence);
             let stable = Rc::clone(&route.stable);
-            return Routed { rule: Rule::NoEndpoints, key: Key::None, ..Routed::new(stable, choice) };
+            return Routed {
+                rule: Rule::NoEndpoints,
+                key: Key::None,
+                ..Routed::new(stable, choice)
+            };
         }
         (Role::Canary, Some(canary)) => canary,
         _ => &route.stable,
@@ -156,7 +166,10 @@ async fn answer(
 ) -> Result<Response<Incoming>, RequestError> {
     let may_fall_back = routed.arm.role == Role::Canary
         && spare.idempotent
-        && route.split.as_ref().is_some_and(|split| split.fallback_to_stable);
+        && route
+            .split
+            .as_ref()
+            .is_some_and(|split| split.fallback_to_stable);
     let waiting = exchange.enter(routed, route.timeout, may_fall_back);
     let tried = attempt::attempt(exchange, &routed.arm, request, (&spare, &waiting)).await;
     let outcome = judge(exchange, tried, waiting);
@@ -172,7 +185,7 @@ async fn answer(
         Ok(_) => (None, None),
         Err(failed) => (failed.request, Some(failed.error)),
     };
-    match unsent.or(copy) {
+    match unsent.map(|it| *it).or(copy) {
         Some(request) => fall_back(exchange, route, request, (&spare, rule)).await,
         None => Err(error.unwrap_or(RequestError::ClientGone)),
     }
@@ -195,7 +208,11 @@ fn again(
     if failed.sent == Sent::Never && failed.class == FailureClass::Connect {
         return Some((None, Rule::NoEndpoints));
     }
-    if !route.split.as_ref().is_some_and(|split| split.fallback_to_stable) {
+    if !route
+        .split
+        .as_ref()
+        .is_some_and(|split| split.fallback_to_stable)
+    {
         return None;
     }
     if !spare.idempotent {
@@ -276,10 +293,10 @@ impl FailedHead {
     /// `None` for an answer below 500, and where the client is to blame: nothing failed.
     fn of(outcome: &Result<Response<Incoming>, Failed>) -> Option<Self> {
         match outcome {
-            Ok(response) => response
-                .status()
-                .is_server_error()
-                .then_some(Self { class: FailureClass::Status5xx, sent: Sent::Maybe }),
+            Ok(response) => response.status().is_server_error().then_some(Self {
+                class: FailureClass::Status5xx,
+                sent: Sent::Maybe,
+            }),
             Err(failed) => match failed.error {
                 RequestError::Upstream(UpstreamError { class, sent }) => Some(Self { class, sent }),
                 _ => None,

@@ -45,7 +45,12 @@ mod tests {
 
     #[test]
     fn each_error_has_its_status() {
-        let upstream = |class| RequestError::Upstream(UpstreamError { class, sent: Sent::Maybe });
+        let upstream = |class| {
+            RequestError::Upstream(UpstreamError {
+                class,
+                sent: Sent::Maybe,
+            })
+        };
         let rows = [
             (RequestError::Malformed("no Host"), 400),
             (RequestError::NoRoute, 404),

@@ -52,7 +52,9 @@ pub(crate) fn normal_host(authority: &str) -> Cow<'_, str> {
 pub(crate) fn all_match(conditions: &[HeaderCondition], headers: &HeaderMap) -> bool {
     conditions.iter().all(|condition| {
         let values = headers.get_all(&condition.name);
-        values.iter().any(|value| value_matches(&condition.value, value.as_bytes()))
+        values
+            .iter()
+            .any(|value| value_matches(&condition.value, value.as_bytes()))
     })
 }
 
@@ -69,9 +71,13 @@ fn value_matches(condition: &ValueCondition, value: &[u8]) -> bool {
 /// `[::1]:80` is a host in brackets; elsewhere the last colon begins the port.
 fn without_port(authority: &str) -> &str {
     if authority.starts_with('[') {
-        return authority.find(']').map_or(authority, |end| &authority[..=end]);
+        return authority
+            .find(']')
+            .map_or(authority, |end| &authority[..=end]);
     }
-    authority.rfind(':').map_or(authority, |colon| &authority[..colon])
+    authority
+        .rfind(':')
+        .map_or(authority, |colon| &authority[..colon])
 }
 
 // === impl Table ===
@@ -96,7 +102,7 @@ impl Table {
 
     /// The route of a request, by its place in the configuration. The host must be [`normal_host`].
     pub(crate) fn find(&self, host: &str, path: &str, headers: &HeaderMap) -> Option<usize> {
-        let exact = self.exact.get(host).filter(|_| !self.exact.is_empty());
+        let exact = self.exact.get(host);
         exact
             .and_then(|paths| paths.find(path, headers))
             .or_else(|| self.find_wildcard(host, path, headers))
@@ -127,7 +133,10 @@ impl Paths {
                 }
             };
             let candidates = candidates.or_default();
-            candidates.push(Candidate { headers: condition.headers.clone(), route: index });
+            candidates.push(Candidate {
+                headers: condition.headers.clone(),
+                route: index,
+            });
             // Stable: of equally many headers the earlier stays first.
             candidates.sort_by_key(|candidate| usize::MAX - candidate.headers.len());
         }
@@ -142,8 +151,8 @@ impl Paths {
         if self.longest_prefix > 0 {
             let slashes = path.rmatch_indices('/').map(|(slash, _)| slash);
             let ends = std::iter::once(path.len()).chain(slashes);
-            let ends = ends.filter(|end| *end > 0 && *end <= self.longest_prefix);
-            let found = ends.filter_map(|end| first(self.prefix.get(&path[..end]), headers)).next();
+            let mut ends = ends.filter(|end| *end > 0 && *end <= self.longest_prefix);
+            let found = ends.find_map(|end| first(self.prefix.get(&path[..end]), headers));
             if found.is_some() {
                 return found;
             }
@@ -154,7 +163,9 @@ impl Paths {
 
 fn first(candidates: Option<&Vec<Candidate>>, headers: &HeaderMap) -> Option<usize> {
     let mut candidates = candidates?.iter();
-    candidates.find(|it| all_match(&it.headers, headers)).map(|it| it.route)
+    candidates
+        .find(|it| all_match(&it.headers, headers))
+        .map(|it| it.route)
 }
 
 #[cfg(test)]

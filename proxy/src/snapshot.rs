@@ -93,15 +93,30 @@ struct Compiler<'a> {
 /// Compiles a checked configuration with its rehearsed certificates. Nothing is in force before the
 /// snapshot is installed; only series appear, at zero.
 pub fn compile(config: &CheckedConfig, tls: TlsSetup, state: &Arc<State>) -> Snapshot {
-    let clusters = config.clusters.keys().enumerate().map(|(place, name)| (name.as_str(), place));
+    let clusters = config
+        .clusters
+        .keys()
+        .enumerate()
+        .map(|(place, name)| (name.as_str(), place));
     let splits = config.splits.iter().map(|(name, split)| {
-        (name.as_str(), Arc::new(compile_split(config, name, split, state)))
+        (
+            name.as_str(),
+            Arc::new(compile_split(config, name, split, state)),
+        )
     });
-    let compiler =
-        Compiler { config, state, splits: splits.collect(), clusters: clusters.collect() };
+    let compiler = Compiler {
+        config,
+        state,
+        splits: splits.collect(),
+        clusters: clusters.collect(),
+    };
     Snapshot {
         table: Table::new(&config.routes),
-        routes: config.routes.iter().map(|route| compiler.route(route)).collect(),
+        routes: config
+            .routes
+            .iter()
+            .map(|route| compiler.route(route))
+            .collect(),
         clusters: config
             .clusters
             .iter()
@@ -119,7 +134,11 @@ fn compile_split(
     state: &State,
 ) -> CompiledSplit {
     let revision = |cluster: &str| config.clusters.get(cluster).map(|it| it.revision.clone());
-    let canary_revision = split.canary.as_deref().and_then(revision).unwrap_or_default();
+    let canary_revision = split
+        .canary
+        .as_deref()
+        .and_then(revision)
+        .unwrap_or_default();
     let split_state = state.split(name, &split.rollout_uid);
     CompiledSplit {
         canary: split_state.canary(&canary_revision),
@@ -141,7 +160,11 @@ fn compile_cluster(name: &str, cluster: &CheckedCluster, state: &State) -> Compi
     let cluster_state = state.cluster(name, &cluster.revision);
     CompiledCluster {
         name: name.to_owned(),
-        endpoints: cluster.endpoints.iter().map(|at| cluster_state.endpoint(*at)).collect(),
+        endpoints: cluster
+            .endpoints
+            .iter()
+            .map(|at| cluster_state.endpoint(*at))
+            .collect(),
         state: cluster_state,
         config: cluster.clone(),
     }
@@ -180,7 +203,10 @@ impl Compiler<'_> {
             Backend::Cluster(cluster) => (arm(Role::Stable, cluster), None),
             Backend::Split(name) => {
                 let config = &self.config.splits[name];
-                let canary = config.canary.as_deref().map(|cluster| arm(Role::Canary, cluster));
+                let canary = config
+                    .canary
+                    .as_deref()
+                    .map(|cluster| arm(Role::Canary, cluster));
                 (arm(Role::Stable, &config.stable), canary)
             }
         };

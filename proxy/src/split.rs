@@ -65,33 +65,52 @@ pub(crate) fn choose(
     if word.tripped {
         return chosen(Role::Stable, Rule::Fuse, word);
     }
-    if let Some(role) = split.override_.as_ref().and_then(|it| overridden(it, asked)) {
+    if let Some(role) = split
+        .override_
+        .as_ref()
+        .and_then(|it| overridden(it, asked))
+    {
         return chosen(role, Rule::Override, word);
     }
-    let routed = || split.header_routes.iter().any(|it| all_match(&it.headers, asked.headers));
+    let routed = || {
+        split
+            .header_routes
+            .iter()
+            .any(|it| all_match(&it.headers, asked.headers))
+    };
     if word.weight > 0 && routed() {
         return chosen(Role::Canary, Rule::HeaderRoute, word);
     }
-    match &split.sticky {
-        None => drawn_at_random(split, word, random, Rule::Random),
-        Some(CheckedSticky::Header(name)) => match asked.headers.get(name) {
-            Some(key) => drawn_by_key(split, word, key.as_bytes(), Rule::StickyHeader),
-            None => drawn_at_random(split, word, random, Rule::Random),
-        },
-        Some(CheckedSticky::Cookie { name, max_age }) => match cookie(asked.headers, name) {
-            Some(key) => drawn_by_key(split, word, key.as_bytes(), Rule::StickyCookie),
-            None => {
+    let drawn = match &split.sticky {
+        None => None,
+        Some(CheckedSticky::Header(name)) => {
+            let key = asked.headers.get(name);
+            key.map(|key| drawn_by_key(split, word, key.as_bytes(), Rule::StickyHeader))
+        }
+        Some(CheckedSticky::Cookie { name, max_age }) => {
+            let key = cookie(asked.headers, name);
+            let drawn = |key: &str| drawn_by_key(split, word, key.as_bytes(), Rule::StickyCookie);
+            Some(key.map(drawn).unwrap_or_else(|| {
                 let id = hex_id(random);
-                let choice = drawn_by_key(split, word, id.as_bytes(), Rule::StickyCookie);
-                let issued = issue(name, &id, max_age.as_secs(), asked.tls);
-                Choice { set_cookie: issued, ..choice }
-            }
-        },
-    }
+                let set_cookie = issue(name, &id, max_age.as_secs(), asked.tls);
+                Choice {
+                    set_cookie,
+                    ..drawn(&id)
+                }
+            }))
+        }
+    };
+    drawn.unwrap_or_else(|| drawn_at_random(split, word, random, Rule::Random))
 }
 
 fn chosen(role: Role, rule: Rule, word: WeightWord) -> Choice {
-    Choice { role, rule, key: Key::None, sequence: word.sequence, set_cookie: None }
+    Choice {
+        role,
+        rule,
+        key: Key::None,
+        sequence: word.sequence,
+        set_cookie: None,
+    }
 }
 
 fn drawn_at_random(
@@ -101,16 +120,30 @@ fn drawn_at_random(
     rule: Rule,
 ) -> Choice {
     let to_canary = split.has_canary && random.u32(..split.max_weight.max(1)) < word.weight;
-    let role = if to_canary { Role::Canary } else { Role::Stable };
-    Choice { key: Key::Unkeyed, ..chosen(role, rule, word) }
+    let role = if to_canary {
+        Role::Canary
+    } else {
+        Role::Stable
+    };
+    Choice {
+        key: Key::Unkeyed,
+        ..chosen(role, rule, word)
+    }
 }
 
 fn drawn_by_key(split: &CompiledSplit, word: WeightWord, key: &[u8], rule: Rule) -> Choice {
     let hash = sticky::bucket(&split.salt, key);
     let to_canary = sticky::is_canary(hash, word.weight, split.max_weight);
-    let role = if to_canary { Role::Canary } else { Role::Stable };
+    let role = if to_canary {
+        Role::Canary
+    } else {
+        Role::Stable
+    };
     let key = Key::User(sticky::user_bucket(hash) as u16);
-    Choice { key, ..chosen(role, rule, word) }
+    Choice {
+        key,
+        ..chosen(role, rule, word)
+    }
 }
 
 /// ingress-nginx's canary-by-header, -value, -pattern and canary-by-cookie. A header that does not
@@ -150,17 +183,23 @@ fn always_never(value: &str) -> Option<Role> {
 
 /// The first cookie of this name that has a value.
 fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
-    let lines = headers.get_all(COOKIE).iter().filter_map(|line| line.to_str().ok());
-    let pairs = lines.flat_map(|line| line.split(';')).filter_map(|pair| pair.split_once('='));
-    let mut values = pairs.filter(|(it, _)| it.trim() == name).map(|(_, value)| value.trim());
+    let lines = headers
+        .get_all(COOKIE)
+        .iter()
+        .filter_map(|line| line.to_str().ok());
+    let pairs = lines
+        .flat_map(|line| line.split(';'))
+        .filter_map(|pair| pair.split_once('='));
+    let mut values = pairs
+        .filter(|(it, _)| it.trim() == name)
+        .map(|(_, value)| value.trim());
     values.find(|value| !value.is_empty())
 }
 
 /// The checker keeps names to cookie tokens, so the value is always a legal header.
 fn issue(name: &str, id: &str, max_age: u64, tls: bool) -> Option<HeaderValue> {
     let secure = if tls { "; Secure" } else { "" };
-    let cookie =
-        format!("{name}={id}; Path=/; Max-Age={max_age}; HttpOnly; SameSite=Lax{secure}");
+    let cookie = format!("{name}={id}; Path=/; Max-Age={max_age}; HttpOnly; SameSite=Lax{secure}");
     HeaderValue::try_from(cookie).ok()
 }
 

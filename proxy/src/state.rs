@@ -28,7 +28,7 @@ pub use split::{CanaryState, SplitEvidence, SplitState, WeightWord};
 
 /// How long a part that nothing uses is kept: its series stay visible for a few scrapes, and a
 /// revision that comes back soon finds its pools, ejections and counts.
-pub const KEEP_UNUSED: Duration = Duration::from_secs(600);
+pub const KEEP_UNUSED: Duration = Duration::from_mins(10);
 
 /// Everything that outlives snapshots; one per process.
 #[derive(Debug)]
@@ -95,7 +95,10 @@ impl State {
     /// The splits of this name: usually one, two while a Rollout of the same name is replaced.
     pub fn splits_named(&self, name: &str) -> Vec<Arc<SplitState>> {
         let splits = lock(&self.splits);
-        splits.values().filter(|split| split.name() == name).collect()
+        splits
+            .values()
+            .filter(|split| split.name() == name)
+            .collect()
     }
 
     /// Gives a split its new weight; see [`SplitState::set_weight`]. False where no configuration
@@ -135,7 +138,10 @@ impl State {
     /// Every cluster's connections and endpoints, by name.
     pub fn cluster_totals(&self, now: Instant) -> Vec<ClusterTotals> {
         let clusters: Vec<_> = lock(&self.clusters).values().collect();
-        clusters.iter().map(|cluster| cluster.collect(now)).collect()
+        clusters
+            .iter()
+            .map(|cluster| cluster.collect(now))
+            .collect()
     }
 
     /// What belongs to no route.
@@ -176,7 +182,10 @@ impl<K, V> Default for Parts<K, V> {
 impl<K: Ord, V> Parts<K, V> {
     fn get(&mut self, key: K, make: impl FnOnce() -> V) -> Arc<V> {
         let part = self.0.entry(key);
-        let part = part.or_insert_with(|| Part { value: Arc::new(make()), unused_since: None });
+        let part = part.or_insert_with(|| Part {
+            value: Arc::new(make()),
+            unused_since: None,
+        });
         Arc::clone(&part.value)
     }
 

@@ -67,8 +67,14 @@ pub(crate) fn checked(document: Value) -> CheckedConfig {
 /// A split of everything between two origins, with further settings.
 pub(crate) fn split_config(stable: SocketAddr, canary: SocketAddr, settings: Value) -> Value {
     let mut split = json!({"stable": "s", "canary": "c", "weight": 100, "epoch": 1});
-    let fields = settings.as_object().expect("settings are an object").clone();
-    split.as_object_mut().expect("a split is an object").extend(fields);
+    let fields = settings
+        .as_object()
+        .expect("settings are an object")
+        .clone();
+    split
+        .as_object_mut()
+        .expect("a split is an object")
+        .extend(fields);
     json!({
         "routes": [{"name": "all", "backend": {"split": "app"}}],
         "splits": {"app": split},
@@ -96,8 +102,13 @@ pub(crate) async fn nobody() -> SocketAddr {
 
 /// Sends bytes and reads until the proxy closes.
 pub(crate) async fn call(address: SocketAddr, request: &str) -> String {
-    let mut stream = TcpStream::connect(address).await.expect("the proxy accepts");
-    stream.write_all(request.as_bytes()).await.expect("the proxy reads");
+    let mut stream = TcpStream::connect(address)
+        .await
+        .expect("the proxy accepts");
+    stream
+        .write_all(request.as_bytes())
+        .await
+        .expect("the proxy reads");
     let mut answer = Vec::new();
     let read = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut answer)).await;
     // A reset after the answer is an end too.
@@ -127,7 +138,10 @@ pub(crate) async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
     };
-    assert!(tokio::time::timeout(PATIENCE, waiting).await.is_ok(), "waited in vain: {what}");
+    assert!(
+        tokio::time::timeout(PATIENCE, waiting).await.is_ok(),
+        "waited in vain: {what}"
+    );
 }
 
 // === impl Origin ===
@@ -141,8 +155,11 @@ impl Origin {
             requests: Arc::default(),
             connections: Arc::default(),
         };
-        let (behaviour, requests, connections) =
-            (origin.behaviour.clone(), origin.requests.clone(), origin.connections.clone());
+        let (behaviour, requests, connections) = (
+            origin.behaviour.clone(),
+            origin.requests.clone(),
+            origin.connections.clone(),
+        );
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 connections.fetch_add(1, Ordering::Relaxed);
@@ -195,7 +212,10 @@ async fn serve(
 }
 
 fn answer(code: u16, body: &str) -> String {
-    format!("HTTP/1.1 {code} X\r\ncontent-length: {}\r\n\r\n{body}", body.len())
+    format!(
+        "HTTP/1.1 {code} X\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    )
 }
 
 async fn read_request(stream: &mut TcpStream) -> Option<String> {
@@ -205,14 +225,20 @@ async fn read_request(stream: &mut TcpStream) -> Option<String> {
         let text = String::from_utf8_lossy(&bytes).into_owned();
         if let Some((head, rest)) = text.split_once("\r\n\r\n") {
             let lower = head.to_ascii_lowercase();
-            let length = lower.lines().find_map(|line| line.strip_prefix("content-length:"));
+            let length = lower
+                .lines()
+                .find_map(|line| line.strip_prefix("content-length:"));
             let wanted: usize = length.map_or(0, |it| it.trim().parse().expect("a length"));
             let chunked = lower.contains("transfer-encoding: chunked");
             if (chunked && rest.ends_with("0\r\n\r\n")) || (!chunked && rest.len() >= wanted) {
                 return Some(text);
             }
         }
-        let read = stream.read(&mut piece).await.ok().filter(|read| *read > 0)?;
+        let read = stream
+            .read(&mut piece)
+            .await
+            .ok()
+            .filter(|read| *read > 0)?;
         bytes.extend_from_slice(&piece[..read]);
     }
 }
@@ -235,10 +261,20 @@ impl TestProxy {
         let listeners = plain.into_iter().zip(tls).enumerate();
         let workers = listeners.map(|(index, (plain, tls))| {
             let shared = Arc::clone(&shared);
-            spawn(WorkerConfig { index, listeners: vec![plain, tls], shared }).expect("a thread")
+            spawn(WorkerConfig {
+                index,
+                listeners: vec![plain, tls],
+                shared,
+            })
+            .expect("a thread")
         });
         let workers = workers.collect();
-        let proxy = Self { plain: addresses.0, tls: addresses.1, shared, workers };
+        let proxy = Self {
+            plain: addresses.0,
+            tls: addresses.1,
+            shared,
+            workers,
+        };
         proxy.install(document);
         proxy
     }
@@ -254,20 +290,24 @@ impl TestProxy {
         } else {
             rehearse(&config, secrets, Clock.wall()).expect("the certificates are right")
         };
-        self.shared.install(compile(&config, tls, self.shared.state()));
+        self.shared
+            .install(compile(&config, tls, self.shared.state()));
     }
 
     /// The evidence of an arm of the only split, over all epochs.
     pub(crate) fn evidence(&self, role: Role) -> EpochCounts {
         let splits = self.shared.state().collect();
         let arms = splits.into_iter().flat_map(|split| split.arms);
-        let epochs = arms.filter(|arm| arm.role == role).flat_map(|arm| arm.epochs);
+        let epochs = arms
+            .filter(|arm| arm.role == role)
+            .flat_map(|arm| arm.epochs);
         epochs.last().unwrap_or_default()
     }
 
     pub(crate) fn series(&self, role: Role) -> SeriesTotals {
         let mut all = self.shared.state().series_totals().into_iter();
-        all.find(|series| series.key.role == role).expect("the series exists")
+        all.find(|series| series.key.role == role)
+            .expect("the series exists")
     }
 
     /// Stops it and returns what its threads returned.

@@ -73,11 +73,21 @@ pub fn rehearse(
     let described = describe(config, &loaded);
     let (server, names) = resolver::server(loaded).map_err(|message| vec![error(0, message)])?;
     for (index, certificate) in described.iter().enumerate() {
-        let tried = server.iter().flat_map(|it| certificate.names.iter().map(move |n| (it, n)));
+        let tried = server
+            .iter()
+            .flat_map(|it| certificate.names.iter().map(move |n| (it, n)));
         let failed = tried.filter_map(|(it, name)| rehearsal::handshake(it, name).err());
         errors.extend(failed.map(|message| error(index, message)));
     }
-    if errors.is_empty() { Ok(TlsSetup { server, names, described }) } else { Err(errors) }
+    if errors.is_empty() {
+        Ok(TlsSetup {
+            server,
+            names,
+            described,
+        })
+    } else {
+        Err(errors)
+    }
 }
 
 fn describe(config: &CheckedConfig, loaded: &[rehearsal::Loaded]) -> Vec<CertificateDescription> {
@@ -104,9 +114,10 @@ fn read(
         std::fs::read(path).map_err(|error| format!("cannot read {}: {error}", path.display()))
     };
     match source {
-        CertificateSource::Files { certificate, key } => {
-            Ok(KeyPairBytes { certificate_pem: file(certificate)?, key_pem: file(key)? })
-        }
+        CertificateSource::Files { certificate, key } => Ok(KeyPairBytes {
+            certificate_pem: file(certificate)?,
+            key_pem: file(key)?,
+        }),
         CertificateSource::Secret(reference) => secrets
             .get(reference)
             .cloned()
@@ -115,7 +126,10 @@ fn read(
 }
 
 fn error(index: usize, message: String) -> ConfigError {
-    ConfigError { path: format!("certificates[{index}]"), message }
+    ConfigError {
+        path: format!("certificates[{index}]"),
+        message,
+    }
 }
 
 fn shown(name: &Hostname) -> String {
@@ -130,7 +144,11 @@ fn shown(name: &Hostname) -> String {
 impl fmt::Debug for KeyPairBytes {
     /// Never shows the key.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "KeyPairBytes({} bytes of certificate)", self.certificate_pem.len())
+        write!(
+            f,
+            "KeyPairBytes({} bytes of certificate)",
+            self.certificate_pem.len()
+        )
     }
 }
 

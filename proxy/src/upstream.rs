@@ -114,7 +114,9 @@ impl LocalEndpoint {
         let pool = cluster.state.pool(worker);
         let (sender, reused) = match (kept, self.protocol) {
             (Some(sender), _) => (sender, true),
-            (None, Protocol::Http1) => (Sender::Http1(self.connect1(cluster, worker).await?), false),
+            (None, Protocol::Http1) => {
+                (Sender::Http1(self.connect1(cluster, worker).await?), false)
+            }
             (None, Protocol::H2c) => {
                 let _permit = self.connecting.acquire().await.map_err(io::Error::other)?;
                 match if fresh { None } else { self.kept() } {
@@ -130,7 +132,11 @@ impl LocalEndpoint {
             shared.streams.set(shared.streams.get() + 1);
         }
         self.state.begin();
-        Ok(Lease { endpoint: Rc::clone(self), reused, sender: Some(sender) })
+        Ok(Lease {
+            endpoint: Rc::clone(self),
+            reused,
+            sender: Some(sender),
+        })
     }
 
     fn kept(&self) -> Option<Sender> {
@@ -139,7 +145,9 @@ impl LocalEndpoint {
         }
         let mut idle = self.idle.borrow_mut();
         loop {
-            let at = idle.iter().rposition(|it| it.sender.is_ready() || it.sender.is_closed())?;
+            let at = idle
+                .iter()
+                .rposition(|it| it.sender.is_ready() || it.sender.is_closed())?;
             let it = idle.remove(at);
             if it.sender.is_ready() {
                 return Some(Sender::Http1(it.sender));
@@ -185,7 +193,10 @@ impl LocalEndpoint {
             let _ = connection.await;
             cluster.state.pool(worker).open.sub(1);
         });
-        let shared = Shared { sender, streams: Rc::default() };
+        let shared = Shared {
+            sender,
+            streams: Rc::default(),
+        };
         self.shared.borrow_mut().push(shared.clone());
         Ok(shared)
     }
@@ -209,7 +220,9 @@ impl LocalEndpoint {
 
     /// Closes connections that have been idle since before `oldest`.
     pub(crate) fn close_idle(&self, oldest: Instant) {
-        self.idle.borrow_mut().retain(|it| it.since >= oldest && !it.sender.is_closed());
+        self.idle
+            .borrow_mut()
+            .retain(|it| it.since >= oldest && !it.sender.is_closed());
     }
 }
 
@@ -274,12 +287,19 @@ async fn until_deadline<T>(sending: impl Future<Output = T>, waiting: &Waiting) 
 
 impl SendFailure {
     fn new(kind: FailureKind, sent: Sent) -> Self {
-        Self { kind, sent, request: None }
+        Self {
+            kind,
+            sent,
+            request: None,
+        }
     }
 
     fn from_hyper(mut error: TrySendError<Request<UpstreamBody>>, reused: bool) -> Self {
         if let Some(request) = error.take_message() {
-            return Self { request: Some(request), ..Self::new(FailureKind::Reset, Sent::Never) };
+            return Self {
+                request: Some(request),
+                ..Self::new(FailureKind::Reset, Sent::Never)
+            };
         }
         let error = error.into_error();
         if error.is_user() {

@@ -63,7 +63,10 @@ pub struct WorkerHandle {
 pub fn spawn(config: WorkerConfig) -> io::Result<WorkerHandle> {
     let shared = Arc::clone(&config.shared);
     let thread = std::thread::Builder::new().name(format!("worker-{}", config.index));
-    Ok(WorkerHandle { shared, thread: thread.spawn(move || run::run(config))? })
+    Ok(WorkerHandle {
+        shared,
+        thread: thread.spawn(move || run::run(config))?,
+    })
 }
 
 // === impl Shared ===
@@ -95,7 +98,12 @@ impl Shared {
                 weight,
             );
         }
-        let stays = |split: &Arc<_>| snapshot.splits.iter().any(|it| Arc::ptr_eq(&it.state, split));
+        let stays = |split: &Arc<_>| {
+            snapshot
+                .splits
+                .iter()
+                .any(|it| Arc::ptr_eq(&it.state, split))
+        };
         for gone in before.splits.iter().filter(|split| !stays(&split.state)) {
             gone.state.leave_force();
         }
@@ -157,6 +165,8 @@ impl WorkerHandle {
 
     /// Waits for the worker to end, which it does after [`Self::drain`]. Blocks the calling thread.
     pub fn join(self) -> io::Result<()> {
-        self.thread.join().unwrap_or_else(|_| Err(io::Error::other("the worker panicked")))
+        self.thread
+            .join()
+            .unwrap_or_else(|_| Err(io::Error::other("the worker panicked")))
     }
 }

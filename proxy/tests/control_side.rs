@@ -20,6 +20,8 @@ mod keeps;
 mod proxy_process;
 #[path = "control_side/snapshots.rs"]
 mod snapshots;
+#[path = "control_side/uplinks.rs"]
+mod uplinks;
 
 use std::future::Future;
 use std::time::Duration;

@@ -5,52 +5,47 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use uplink::check::ConfigError;
 use uplink::document::RoutingConfig;
 use uplink::proto;
 use uplink::proto::ControllerMessage;
 use uplink::proto::controller_message::Kind;
-use uplink::proto::proxy_message::Kind as Said;
 use uplink::version::Version;
 
 use super::evidence;
 use super::fleet::{Asked, Fleet};
-use super::fuses::{self, Meaning};
-use super::proxy::{ConnectionId, Link, Next};
+use super::fuses;
+use super::proxy::{ConnectionId, Next};
 use super::published::{Published, canary_revision};
 use crate::publish::{Placed, Plan};
 use crate::traffic::{Evidence, RolloutKey, TrafficOrder, TrafficView};
-
-/// Certificates that a proxy refused are remembered up to this number.
-const MAX_REFUSED_SECRETS: usize = 1_024;
 
 /// All fleets and all Rollouts that they serve.
 #[derive(Clone, Debug, Default)]
 pub(super) struct State {
     version: Version,
     /// The highest weight epoch that was given or heard of.
-    epoch: u64,
+    pub(super) epoch: u64,
     pub(super) fleets: BTreeMap<String, Fleet>,
-    releases: BTreeMap<RolloutKey, Release>,
-    connections: BTreeMap<ConnectionId, (String, String)>,
+    pub(super) releases: BTreeMap<RolloutKey, Release>,
+    pub(super) connections: BTreeMap<ConnectionId, (String, String)>,
     /// Certificate references that a proxy refused, and why.
     pub(super) refused_secrets: BTreeMap<String, String>,
 }
 
 /// What is known of one Rollout's traffic.
 #[derive(Clone, Debug, Default)]
-struct Release {
+pub(super) struct Release {
     /// The order in force: as given, or as its status says before there is one.
-    order: Option<TrafficOrder>,
+    pub(super) order: Option<TrafficOrder>,
     /// Whether it was given.
-    given: bool,
-    epoch: u64,
-    since: Timestamp,
+    pub(super) given: bool,
+    pub(super) epoch: u64,
+    pub(super) since: Timestamp,
     /// Where the publisher put it, and by which order.
-    placed: Option<Placed>,
-    problem: Option<String>,
-    evidence: evidence::Book,
-    fuses: fuses::Book,
+    pub(super) placed: Option<Placed>,
+    pub(super) problem: Option<String>,
+    pub(super) evidence: evidence::Book,
+    pub(super) fuses: fuses::Book,
 }
 
 /// What an event leads to.
@@ -92,7 +87,7 @@ impl State {
             let document = RoutingConfig { fleet: Some(hello.fleet.clone()), ..RoutingConfig::default() };
             fleet.wanted = Some(Arc::new(Published { document, at: now, ..Published::default() }));
         }
-        for replaced in replaced {
+        if let Some(replaced) = replaced {
             self.connections.remove(&replaced);
             effects.close.push(replaced);
         }
@@ -114,37 +109,6 @@ impl State {
             proxy.disconnect(now);
         }
         self.touch_fleet(&fleet, &mut effects);
-        effects
-    }
-
-    /// A proxy says something.
-    pub(super) fn heard(&mut self, id: ConnectionId, said: Said, now: Timestamp) -> Effects {
-        let mut effects = Effects::default();
-        let Some((fleet, proxy)) = self.connections.get(&id).cloned() else { return effects };
-        match said {
-            // Only the first message of a stream is a Hello; a second one says nothing new.
-            Said::Hello(_) => {}
-            Said::Ack(ack) => {
-                let version = ack.version.map(Version::from).unwrap_or_default();
-                self.acked(&fleet, &proxy, version, now, &mut effects);
-            }
-            Said::Nack(nack) => self.nacked(&fleet, &proxy, nack, now, &mut effects),
-            Said::WeightsAck(ack) => {
-                self.weight_in_force(&fleet, &proxy, &ack.split, ack.epoch, &mut effects);
-            }
-            Said::Report(report) => {
-                for split in &report.splits {
-                    self.reported((&fleet, &proxy), split, now, &mut effects);
-                }
-            }
-            Said::Goodbye(_) => {
-                let fleet_state = self.fleets.get_mut(&fleet);
-                if let Some(proxy) = fleet_state.and_then(|it| it.proxies.get_mut(&proxy)) {
-                    proxy.link = Link::Left;
-                }
-                self.touch_fleet(&fleet, &mut effects);
-            }
-        }
         effects
     }
 
@@ -307,7 +271,7 @@ impl State {
     }
 
     /// A new epoch for a Rollout's weight, on its way to all proxies of its fleet.
-    fn reissue(&mut self, key: &RolloutKey, now: Timestamp, effects: &mut Effects) {
+    pub(super) fn reissue(&mut self, key: &RolloutKey, now: Timestamp, effects: &mut Effects) {
         let Some(release) = self.releases.get_mut(key) else { return };
         self.epoch += 1;
         release.epoch = self.epoch;
@@ -348,91 +312,6 @@ impl State {
         }
     }
 
-    fn acked(&mut self, fleet: &str, proxy: &str, version: Version, now: Timestamp, effects: &mut Effects) {
-        let state = self.fleets.get_mut(fleet).and_then(|it| it.proxies.get_mut(proxy));
-        if state.is_some_and(|proxy| proxy.ack(version)) {
-            self.pump(fleet, now, effects);
-            self.touch_fleet(fleet, effects);
-        }
-    }
-
-    fn nacked(&mut self, fleet: &str, proxy: &str, nack: proto::Nack, now: Timestamp, effects: &mut Effects) {
-        let version = nack.version.map(Version::from).unwrap_or_default();
-        let errors: Vec<_> = nack.errors.into_iter().map(ConfigError::from).collect();
-        let reason = errors.iter().take(3).map(ToString::to_string).collect::<Vec<_>>().join("; ");
-        tracing::warn!(fleet, proxy, %version, reason, "a proxy refused what it was sent");
-        let state = self.fleets.get_mut(fleet).and_then(|it| it.proxies.get_mut(proxy));
-        let refused = state.and_then(|it| it.nack(version, reason));
-        for (reference, why) in refused.iter().flat_map(|it| blamed(&it.document, &errors)) {
-            if self.refused_secrets.len() < MAX_REFUSED_SECRETS {
-                let message = format!("proxy {proxy} refused the certificate: {why}");
-                effects.replan |= self.refused_secrets.insert(reference, message).is_none();
-            }
-        }
-        self.pump(fleet, now, effects);
-        self.touch_fleet(fleet, effects);
-    }
-
-    fn weight_in_force(&mut self, fleet: &str, proxy: &str, split: &str, epoch: u64, effects: &mut Effects) {
-        let Some(key) = self.key_of(split) else { return };
-        let Some(proxy) = self.fleets.get_mut(fleet).and_then(|it| it.proxies.get_mut(proxy)) else { return };
-        if proxy.epochs.get(split) != Some(&epoch) {
-            proxy.epochs.insert(split.to_owned(), epoch);
-            effects.changed.insert(key);
-        }
-    }
-
-    fn reported(
-        &mut self,
-        (fleet, proxy): (&str, &str),
-        report: &proto::SplitReport,
-        now: Timestamp,
-        effects: &mut Effects,
-    ) {
-        let Some(key) = self.key_of(&report.split) else { return };
-        let process = self.fleets.get(fleet).and_then(|it| it.proxies.get(proxy));
-        let Some(process) = process.map(|it| it.process.clone()) else { return };
-        let Some(release) = self.releases.get_mut(&key) else { return };
-        // A Rollout of the same name that is no more, or one that another fleet serves.
-        let ours = release.placed.as_ref().is_some_and(|it| it.fleet == fleet)
-            && release.order.as_ref().is_some_and(|order| order.uid == report.rollout_uid);
-        if !ours {
-            return;
-        }
-        let idle = |book: &evidence::Book| -> BTreeSet<String> {
-            let busy = book.in_flight(|_| true).into_iter().filter(|(_, number)| *number > 0);
-            busy.map(|(revision, _)| revision).collect()
-        };
-        let before = idle(&release.evidence);
-        release.evidence.record(proxy, &process, report);
-        let mut changed = before != idle(&release.evidence);
-        let meaning = report.fuse.as_ref().map_or(Meaning::Nothing, |fuse| release.fuses.report(proxy, fuse));
-        changed |= meaning == Meaning::Tripped;
-        let ahead = report.epoch > release.epoch;
-        if changed {
-            effects.changed.insert(key.clone());
-        }
-        if let (Meaning::Echo, Some(fuse)) = (meaning, &report.fuse) {
-            self.send_reset(&key, &fuse.revision, Some((fleet, proxy)), effects);
-        }
-        if ahead {
-            // Whoever gave that epoch, ours must be above it.
-            self.epoch = self.epoch.max(report.epoch);
-            self.reissue(&key, now, effects);
-        } else {
-            self.weight_reported(fleet, proxy, report, effects);
-        }
-    }
-
-    /// A report says by which weight requests are split: as good as an acknowledgement.
-    fn weight_reported(&mut self, fleet: &str, proxy: &str, report: &proto::SplitReport, effects: &mut Effects) {
-        let Some(release) = self.key_of(&report.split).and_then(|key| self.releases.get(&key)) else { return };
-        let weight = release.order.as_ref().map(effective_weight);
-        if report.epoch == release.epoch && weight == Some(report.weight) {
-            self.weight_in_force(fleet, proxy, &report.split, report.epoch, effects);
-        }
-    }
-
     fn reset_fuse_into(&mut self, rollout: &RolloutKey, revision: &str, now: Timestamp, effects: &mut Effects) {
         if let Some(release) = self.releases.get_mut(rollout) {
             release.fuses.reset(revision, now);
@@ -441,20 +320,17 @@ impl State {
     }
 
     /// To one proxy, or to all of the Rollout's fleet.
-    fn send_reset(
+    pub(super) fn send_reset(
         &mut self,
         rollout: &RolloutKey,
         revision: &str,
-        only: Option<(&str, &str)>,
+        only: Option<ConnectionId>,
         effects: &mut Effects,
     ) {
         let Some(release) = self.releases.get(rollout) else { return };
         let (Some(placed), Some(order)) = (&release.placed, &release.order) else { return };
         let connections = match only {
-            Some((fleet, proxy)) => {
-                let proxy = self.fleets.get(fleet).and_then(|it| it.proxies.get(proxy));
-                proxy.and_then(super::proxy::Proxy::connection).into_iter().collect()
-            }
+            Some(id) => vec![id],
             None => self.connections_of(&placed.fleet),
         };
         let mut reset = proto::FuseReset {
@@ -502,7 +378,7 @@ impl State {
     }
 
     /// Sends every proxy of a fleet what it lacks.
-    fn pump(&mut self, name: &str, now: Timestamp, effects: &mut Effects) {
+    pub(super) fn pump(&mut self, name: &str, now: Timestamp, effects: &mut Effects) {
         let Some(fleet) = self.fleets.get_mut(name) else { return };
         let Some(wanted) = fleet.wanted.clone() else { return };
         let size = fleet.told_size();
@@ -515,7 +391,7 @@ impl State {
         }
     }
 
-    fn touch_fleet(&self, fleet: &str, effects: &mut Effects) {
+    pub(super) fn touch_fleet(&self, fleet: &str, effects: &mut Effects) {
         effects.changed.extend(self.keys_of(fleet));
     }
 
@@ -529,7 +405,7 @@ impl State {
         fleet.into_iter().flat_map(|it| it.proxies.values()).filter_map(|it| it.connection()).collect()
     }
 
-    fn key_of(&self, split: &str) -> Option<RolloutKey> {
+    pub(super) fn key_of(&self, split: &str) -> Option<RolloutKey> {
         let (namespace, name) = split.split_once('/')?;
         let key = RolloutKey { namespace: namespace.to_owned(), name: name.to_owned() };
         self.releases.contains_key(&key).then_some(key)
@@ -542,7 +418,7 @@ pub(crate) fn split_name(rollout: &RolloutKey) -> String {
 }
 
 /// Without a canary there is nobody to have a weight.
-fn effective_weight(order: &TrafficOrder) -> u32 {
+pub(super) fn effective_weight(order: &TrafficOrder) -> u32 {
     if order.canary.is_some() { order.weight.min(order.max_weight) } else { 0 }
 }
 
@@ -569,17 +445,6 @@ fn weigh(document: &mut RoutingConfig, releases: &BTreeMap<RolloutKey, Release>)
             (split.weight, split.epoch) = (weight, epoch);
         }
     }
-}
-
-/// The certificates that errors are about.
-fn blamed(document: &RoutingConfig, errors: &[ConfigError]) -> Vec<(String, String)> {
-    let of_certificate = errors.iter().filter_map(|error| {
-        let rest = error.path.strip_prefix("certificates[")?;
-        let index: usize = rest.split(']').next()?.parse().ok()?;
-        let reference = document.certificates.get(index)?.secret.clone()?;
-        Some((reference, error.message.clone()))
-    });
-    of_certificate.collect()
 }
 
 #[cfg(test)]

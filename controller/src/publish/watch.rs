@@ -36,7 +36,7 @@ pub enum Scope {
 }
 
 /// The caches that documents are made from, kept up to date until they are told to stop.
-#[derive(Debug)]
+#[derive(Clone)]
 pub struct Watches {
     rollouts: Store<Rollout>,
     services: Store<Service>,

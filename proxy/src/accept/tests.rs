@@ -26,10 +26,17 @@ where
     let builder = hyper::client::conn::http2::Builder::new(TokioExecutor::new());
     let (mut sender, connection) = builder.handshake(io).await.expect("HTTP/2");
     let driver = tokio::spawn(connection);
-    let request = Request::get(uri).body(Empty::<Bytes>::new()).expect("a request");
+    let request = Request::get(uri)
+        .body(Empty::<Bytes>::new())
+        .expect("a request");
     let response = sender.send_request(request).await.expect("an answer");
     let status = response.status().as_u16();
-    let body = response.into_body().collect().await.expect("a body").to_bytes();
+    let body = response
+        .into_body()
+        .collect()
+        .await
+        .expect("a body")
+        .to_bytes();
     drop(sender);
     let _ = driver.await.expect("no panic");
     (status, body)
@@ -43,7 +50,10 @@ async fn http2_by_prior_knowledge_is_told_from_http1() {
     let (status, body) = get_http2(TokioIo::new(stream), "http://app/h2").await;
     assert_eq!((status, &body[..]), (200, &b"one"[..]));
     let seen = origin.requests().remove(0).to_ascii_lowercase();
-    assert!(seen.starts_with("get /h2 http/1.1\r\n") && seen.contains("\r\nhost: app\r\n"), "{seen}");
+    assert!(
+        seen.starts_with("get /h2 http/1.1\r\n") && seen.contains("\r\nhost: app\r\n"),
+        "{seen}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -62,7 +72,9 @@ async fn a_first_packet_of_one_byte_is_waited_for() {
 
 /// An origin that speaks HTTP/2 only.
 async fn http2_origin() -> std::net::SocketAddr {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
+        .await
+        .expect("a port");
     let address = listener.local_addr().expect("an address");
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
@@ -84,9 +96,18 @@ async fn h2c_upstreams_share_one_connection() {
     let proxy = TestProxy::with(config, 1, AccessLog::off(), Limits::default());
     for _ in 0..5 {
         let answer = get(proxy.plain, "").await;
-        assert_eq!((status(&answer), body(&answer)), (200, "http://app/x None"), "{answer}");
+        assert_eq!(
+            (status(&answer), body(&answer)),
+            (200, "http://app/x None"),
+            "{answer}"
+        );
     }
-    let pool = proxy.shared.state().cluster_totals(Clock.now()).remove(0).pool;
+    let pool = proxy
+        .shared
+        .state()
+        .cluster_totals(Clock.now())
+        .remove(0)
+        .pool;
     assert_eq!((pool.opened, pool.reused), (1, 4));
 }
 
@@ -134,7 +155,9 @@ async fn tls_answers_by_sni_and_alpn_and_a_foreign_host_is_misdirected() {
         }
     };
     for name in ["a.test", "b.test"] {
-        let mut stream = connect(b"http/1.1", name).await.expect("this name's certificate");
+        let mut stream = connect(b"http/1.1", name)
+            .await
+            .expect("this name's certificate");
         let request = format!("GET / HTTP/1.1\r\nhost: {name}\r\nconnection: close\r\n\r\n");
         stream.write_all(request.as_bytes()).await.expect("reads");
         let mut answer = String::new();
@@ -143,10 +166,19 @@ async fn tls_answers_by_sni_and_alpn_and_a_foreign_host_is_misdirected() {
     }
     assert!(origin.requests()[0].contains("x-forwarded-proto: https"));
     let stream = connect(b"h2", "a.test").await.expect("HTTP/2");
-    assert_eq!(get_http2(TokioIo::new(stream), "https://a.test/").await.0, 200);
+    assert_eq!(
+        get_http2(TokioIo::new(stream), "https://a.test/").await.0,
+        200
+    );
     let stream = connect(b"h2", "a.test").await.expect("HTTP/2");
-    assert_eq!(get_http2(TokioIo::new(stream), "https://b.test/").await.0, 421);
-    assert!(connect(b"h2", "c.test").await.is_err(), "no certificate for this name");
+    assert_eq!(
+        get_http2(TokioIo::new(stream), "https://b.test/").await.0,
+        421
+    );
+    assert!(
+        connect(b"h2", "c.test").await.is_err(),
+        "no certificate for this name"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -155,14 +187,20 @@ async fn a_head_beyond_the_limits_is_refused() {
     let proxy = TestProxy::start(plain_config(&[origin.address]));
     let large = format!("x-large: {}\r\n", "x".repeat(70_000));
     assert_eq!(status(&get(proxy.plain, &large).await), 431);
-    assert_eq!(status(&get(proxy.plain, &"x-many: 1\r\n".repeat(200)).await), 431);
+    assert_eq!(
+        status(&get(proxy.plain, &"x-many: 1\r\n".repeat(200)).await),
+        431
+    );
     assert!(origin.requests().is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn connections_beyond_the_limit_are_closed_at_once() {
     let origin = Origin::start("one").await;
-    let limits = Limits { connections_per_worker: 2, ..Limits::default() };
+    let limits = Limits {
+        connections_per_worker: 2,
+        ..Limits::default()
+    };
     let proxy = TestProxy::with(plain_config(&[origin.address]), 1, AccessLog::off(), limits);
     let mut kept = Vec::new();
     for _ in 0..2 {
@@ -174,7 +212,10 @@ async fn connections_beyond_the_limit_are_closed_at_once() {
     .await;
     assert_eq!(get(proxy.plain, "").await, "");
     kept.clear();
-    eventually("both are gone", || proxy.shared.state().process_totals().connections == 0).await;
+    eventually("both are gone", || {
+        proxy.shared.state().process_totals().connections == 0
+    })
+    .await;
     assert_eq!(status(&get(proxy.plain, "").await), 200);
 }
 
@@ -183,7 +224,9 @@ async fn a_drain_lets_open_requests_finish_and_closes_idle_connections() {
     let origin = Origin::start("one").await;
     let mut proxy = TestProxy::start(plain_config(&[origin.address]));
     let mut idle = TcpStream::connect(proxy.plain).await.expect("accepts");
-    idle.write_all(b"GET / HTTP/1.1\r\nhost: app\r\n\r\n").await.expect("reads");
+    idle.write_all(b"GET / HTTP/1.1\r\nhost: app\r\n\r\n")
+        .await
+        .expect("reads");
     let mut head = [0; 15];
     idle.read_exact(&mut head).await.expect("an answer");
     origin.does(Behaviour::Hang);
@@ -193,10 +236,17 @@ async fn a_drain_lets_open_requests_finish_and_closes_idle_connections() {
     proxy.shared.drain().begin();
     let mut rest = Vec::new();
     let closing = tokio::time::timeout(Duration::from_secs(10), idle.read_to_end(&mut rest));
-    closing.await.expect("the idle connection is closed").expect("cleanly");
+    closing
+        .await
+        .expect("the idle connection is closed")
+        .expect("cleanly");
     assert!(!open.is_finished(), "the open request goes on");
     origin.does(Behaviour::Answer(200));
-    assert_eq!(status(&get(address, "").await), 200, "still accepted while leaving");
+    assert_eq!(
+        status(&get(address, "").await),
+        200,
+        "still accepted while leaving"
+    );
     proxy.stop().expect("the workers end");
     assert_eq!(open.await.expect("no panic"), "", "cut at the deadline");
 }
@@ -204,12 +254,18 @@ async fn a_drain_lets_open_requests_finish_and_closes_idle_connections() {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_series_is_there_at_zero_before_the_first_request() {
     let origin = Origin::start("one").await;
-    let proxy =
-        TestProxy::start(split_config(origin.address, origin.address, json!({"weight": 1})));
+    let proxy = TestProxy::start(split_config(
+        origin.address,
+        origin.address,
+        json!({"weight": 1}),
+    ));
     for role in Role::ALL {
         let series = proxy.series(role);
         assert_eq!(series.responses, [[0; 3]; 5]);
-        assert_eq!((series.key.route.as_str(), series.key.split.as_str()), ("all", "app"));
+        assert_eq!(
+            (series.key.route.as_str(), series.key.split.as_str()),
+            ("all", "app")
+        );
     }
 }
 
@@ -231,9 +287,13 @@ async fn the_access_log_has_a_line_of_json_per_request() {
     let config = split_config(origin.address, origin.address, json!({}));
     let proxy = TestProxy::with(config, 1, log, Limits::default());
     assert_eq!(status(&get(proxy.plain, "").await), 200);
-    let line = receiver.recv_timeout(Duration::from_secs(10)).expect("a line");
+    let line = receiver
+        .recv_timeout(Duration::from_secs(10))
+        .expect("a line");
     let line: serde_json::Value = serde_json::from_slice(&line).expect("JSON");
-    let fields = ["status", "role", "revision", "rule", "route", "path", "bytes"];
+    let fields = [
+        "status", "role", "revision", "rule", "route", "path", "bytes",
+    ];
     let fields = fields.map(|field| line[field].to_string().replace('"', ""));
     assert_eq!(fields, ["200", "canary", "two", "random", "all", "/x", "3"]);
     drop(proxy);

@@ -35,7 +35,9 @@ fn fail(cluster: &LocalCluster, place: usize, times: u32, now: Instant) {
 
 fn ejected(cluster: &LocalCluster, now: Instant) -> Vec<usize> {
     let places = 0..cluster.endpoints.len();
-    places.filter(|place| cluster.endpoints[*place].state.is_ejected(now)).collect()
+    places
+        .filter(|place| cluster.endpoints[*place].state.is_ejected(now))
+        .collect()
 }
 
 #[test]
@@ -59,7 +61,10 @@ fn each_ejection_is_longer_up_to_ten_times() {
     let (cluster, mut now) = cluster(4, 50);
     for factor in [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 10, 10] {
         fail(&cluster, 0, 3, now);
-        assert_eq!(ejected(&cluster, now + Duration::from_secs(10 * factor - 1)), [0]);
+        assert_eq!(
+            ejected(&cluster, now + Duration::from_secs(10 * factor - 1)),
+            [0]
+        );
         now += Duration::from_secs(10 * factor + 1);
         assert!(ejected(&cluster, now).is_empty());
     }
@@ -67,13 +72,27 @@ fn each_ejection_is_longer_up_to_ten_times() {
 
 #[test]
 fn ejection_is_bounded_and_never_empties_a_pool() {
-    for (endpoints, max_percent, wanted) in
-        [(1, 100, 0), (2, 100, 1), (2, 50, 1), (4, 50, 2), (4, 100, 3), (3, 10, 1), (4, 0, 0)]
-    {
+    for (endpoints, max_percent, wanted) in [
+        (1, 100, 0),
+        (2, 100, 1),
+        (2, 50, 1),
+        (4, 50, 2),
+        (4, 100, 3),
+        (3, 10, 1),
+        (4, 0, 0),
+    ] {
         let (cluster, now) = cluster(endpoints, max_percent);
         (0..usize::from(endpoints)).for_each(|place| fail(&cluster, place, 3, now));
-        assert_eq!(ejected(&cluster, now).len(), wanted, "{endpoints} at {max_percent} %");
-        assert!(cluster.pick(&mut fastrand::Rng::with_seed(1), &[], now).is_some());
+        assert_eq!(
+            ejected(&cluster, now).len(),
+            wanted,
+            "{endpoints} at {max_percent} %"
+        );
+        assert!(
+            cluster
+                .pick(&mut fastrand::Rng::with_seed(1), &[], now)
+                .is_some()
+        );
     }
 }
 
@@ -92,9 +111,15 @@ fn of_two_the_less_busy_one_is_picked() {
 #[test]
 fn what_was_tried_is_not_tried_again() {
     let (cluster, now) = cluster(3, 50);
-    let at: Vec<_> = cluster.endpoints.iter().map(|it| it.state.address()).collect();
+    let at: Vec<_> = cluster
+        .endpoints
+        .iter()
+        .map(|it| it.state.address())
+        .collect();
     let mut random = fastrand::Rng::with_seed(1);
-    let picked = cluster.pick(&mut random, &at[..2], now).expect("one is left");
+    let picked = cluster
+        .pick(&mut random, &at[..2], now)
+        .expect("one is left");
     assert_eq!(picked.state.address(), at[2]);
     assert!(cluster.pick(&mut random, &at, now).is_none());
 }

@@ -3,18 +3,29 @@ use super::*;
 fn map(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
     let mut map = HeaderMap::new();
     for (name, value) in pairs {
-        map.append(HeaderName::from_static(name), HeaderValue::from_static(value));
+        map.append(
+            HeaderName::from_static(name),
+            HeaderValue::from_static(value),
+        );
     }
     map
 }
 
 fn hop(trusted: bool) -> Hop {
-    Hop { address: HeaderValue::from_static("192.0.2.7"), trusted, tls: true }
+    Hop {
+        address: HeaderValue::from_static("192.0.2.7"),
+        trusted,
+        tls: true,
+    }
 }
 
 fn forwarded(pairs: &[(&'static str, &'static str)], trusted: bool) -> HeaderMap {
     let mut headers = map(pairs);
-    request_headers(&mut headers, &HeaderValue::from_static("app"), &hop(trusted));
+    request_headers(
+        &mut headers,
+        &HeaderValue::from_static("app"),
+        &hop(trusted),
+    );
     headers
 }
 
@@ -37,14 +48,25 @@ fn hop_by_hop_headers_stay_on_their_hop() {
     );
     let mut left: Vec<_> = headers.keys().map(HeaderName::as_str).collect();
     left.sort_unstable();
-    assert_eq!(left, ["x-end", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto"]);
+    assert_eq!(
+        left,
+        [
+            "x-end",
+            "x-forwarded-for",
+            "x-forwarded-host",
+            "x-forwarded-proto"
+        ]
+    );
 }
 
 #[test]
 fn connection_cannot_strip_what_trust_rests_on() {
     let headers = forwarded(
         &[
-            ("connection", "authorization, x-forwarded-for, host, cookie, content-length"),
+            (
+                "connection",
+                "authorization, x-forwarded-for, host, cookie, content-length",
+            ),
             ("authorization", "Bearer x"),
             ("cookie", "a=b"),
             ("host", "app"),
@@ -61,14 +83,25 @@ fn connection_cannot_strip_what_trust_rests_on() {
 
 #[test]
 fn trailers_are_the_one_te_that_passes() {
-    for (sent, wanted) in [("trailers", true), ("gzip, Trailers", true), ("gzip", false)] {
-        assert_eq!(forwarded(&[("te", sent)], false).contains_key(TE), wanted, "{sent}");
+    for (sent, wanted) in [
+        ("trailers", true),
+        ("gzip, Trailers", true),
+        ("gzip", false),
+    ] {
+        assert_eq!(
+            forwarded(&[("te", sent)], false).contains_key(TE),
+            wanted,
+            "{sent}"
+        );
     }
 }
 
 #[test]
 fn forwarding_headers_are_overwritten_unless_the_hop_is_trusted() {
-    let sent = [("x-forwarded-for", "10.0.0.1"), ("x-forwarded-proto", "http")];
+    let sent = [
+        ("x-forwarded-for", "10.0.0.1"),
+        ("x-forwarded-proto", "http"),
+    ];
     let untrusted = forwarded(&sent, false);
     assert_eq!(untrusted["x-forwarded-for"], "192.0.2.7");
     assert_eq!(untrusted["x-forwarded-proto"], "https");
@@ -84,7 +117,10 @@ fn the_target_takes_the_form_of_the_next_hop() {
     let mut request = Request::new(());
     *request.uri_mut() = Uri::from_static("http://app:81/a?b");
     to_http1(&mut request, &host);
-    assert_eq!((request.uri(), &request.headers()[HOST]), (&Uri::from_static("/a?b"), &host));
+    assert_eq!(
+        (request.uri(), &request.headers()[HOST]),
+        (&Uri::from_static("/a?b"), &host)
+    );
     to_http2(&mut request, &host);
     assert_eq!(*request.uri(), Uri::from_static("http://app:81/a?b"));
     assert!(!request.headers().contains_key(HOST));

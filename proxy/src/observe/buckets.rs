@@ -46,7 +46,10 @@ impl BucketSet {
 
     /// All buckets in it, rising.
     pub fn iter(&self) -> impl Iterator<Item = u32> + '_ {
-        self.0.iter().enumerate().flat_map(|(index, word)| ones(index, *word))
+        self.0
+            .iter()
+            .enumerate()
+            .flat_map(|(index, word)| ones(index, *word))
     }
 }
 
@@ -95,7 +98,9 @@ fn place(bucket: u16) -> (usize, u64) {
 }
 
 fn ones(index: usize, word: u64) -> impl Iterator<Item = u32> {
-    (0..64u32).filter(move |bit| word >> bit & 1 == 1).map(move |bit| index as u32 * 64 + bit)
+    (0..64u32)
+        .filter(move |bit| word >> bit & 1 == 1)
+        .map(move |bit| index as u32 * 64 + bit)
 }
 
 #[cfg(test)]

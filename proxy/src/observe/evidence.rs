@@ -133,7 +133,11 @@ const UNUSED: u64 = u64::MAX;
 impl ArmState {
     pub(crate) fn new(role: Role, revision: &str, workers: usize) -> Self {
         let shards = (0..workers).map(|_| ArmShard::new()).collect();
-        Self { role, revision: revision.to_owned(), shards }
+        Self {
+            role,
+            revision: revision.to_owned(),
+            shards,
+        }
     }
 
     /// Its side.
@@ -158,10 +162,21 @@ impl ArmState {
     /// Sums the evidence of the given epochs: pairs of sequence and epoch, rising.
     pub(crate) fn collect(&self, epochs: &[(u64, u64)]) -> ArmEvidence {
         let epochs = epochs.iter().filter_map(|&(sequence, epoch)| {
-            let mut sum = EpochCounts { epoch, ..EpochCounts::default() };
-            let slots = self.shards.iter().filter_map(|shard| shard.written(sequence));
-            let used = slots.map(|slot| slot.add_to(&mut sum, sequence)).fold(false, |a, b| a | b);
-            sum.keyed = Counts { exposed: sum.exposed.count(), bad: sum.bad.count() };
+            let mut sum = EpochCounts {
+                epoch,
+                ..EpochCounts::default()
+            };
+            let slots = self
+                .shards
+                .iter()
+                .filter_map(|shard| shard.written(sequence));
+            let used = slots
+                .map(|slot| slot.add_to(&mut sum, sequence))
+                .fold(false, |a, b| a | b);
+            sum.keyed = Counts {
+                exposed: sum.exposed.count(),
+                bad: sum.bad.count(),
+            };
             used.then_some(sum)
         });
         ArmEvidence {
@@ -177,7 +192,10 @@ impl ArmState {
 
 impl ArmShard {
     fn new() -> Self {
-        Self { in_flight: Counter::default(), slots: std::array::from_fn(|_| OnceLock::new()) }
+        Self {
+            in_flight: Counter::default(),
+            slots: std::array::from_fn(|_| OnceLock::new()),
+        }
     }
 
     /// The slot to count an epoch in, cleared if it held an older one; `None` where the ring has
@@ -226,7 +244,10 @@ impl Slot {
 
     /// Makes a user's draw: whether this is his first request here in this epoch.
     pub(crate) fn draw_keyed(&self, bucket: u16) -> Draw {
-        Draw::Keyed { bucket, first: self.seen.insert(bucket) }
+        Draw::Keyed {
+            bucket,
+            first: self.seen.insert(bucket),
+        }
     }
 
     /// The attempt reached its decision: it was answered, or it failed, after `us` microseconds.
@@ -272,7 +293,10 @@ impl Slot {
     fn clear(&self) {
         self.sequence.store(UNUSED, Ordering::Release);
         let single = [&self.requests].into_iter();
-        let counters = single.chain(&self.failures).chain(&self.drawn).chain(&self.unkeyed);
+        let counters = single
+            .chain(&self.failures)
+            .chain(&self.drawn)
+            .chain(&self.unkeyed);
         for counter in counters.chain(&self.latency).chain(&self.waiting) {
             counter.set(0);
         }

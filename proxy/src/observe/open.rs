@@ -75,7 +75,10 @@ impl OpenTable {
             table.entries.push(Some(entry));
             table.entries.len() - 1
         };
-        Waiting { table: Rc::clone(self), place }
+        Waiting {
+            table: Rc::clone(self),
+            place,
+        }
     }
 
     /// One walk.
@@ -132,17 +135,19 @@ impl Entry {
         if !self.judged || !self.draw.is_latency_evidence() || self.arm.evidence.is_none() {
             return;
         }
-        let same = |it: &&mut Published| {
-            it.sequence == self.sequence && same_evidence(&it.arm, &self.arm)
-        };
+        let same =
+            |it: &&mut Published| it.sequence == self.sequence && same_evidence(&it.arm, &self.arm);
         let age = bucket_of(micros(now.saturating_duration_since(self.started)));
         if let Some(it) = published.iter_mut().find(same) {
             it.ages.0[age] += 1;
             return;
         }
         let arm = Rc::clone(&self.arm);
-        let mut fresh =
-            Published { arm, sequence: self.sequence, ages: LatencyCounts::default() };
+        let mut fresh = Published {
+            arm,
+            sequence: self.sequence,
+            ages: LatencyCounts::default(),
+        };
         fresh.ages.0[age] = 1;
         published.push(fresh);
     }
@@ -173,7 +178,9 @@ impl Waiting {
     /// Whether the deadline has passed; if not, the task is woken when it does.
     pub(crate) fn poll_deadline(&self, context: &Context<'_>) -> Poll<()> {
         let mut table = self.table.0.borrow_mut();
-        let Some(Some(entry)) = table.entries.get_mut(self.place) else { return Poll::Pending };
+        let Some(Some(entry)) = table.entries.get_mut(self.place) else {
+            return Poll::Pending;
+        };
         if entry.timed_out {
             return Poll::Ready(());
         }
@@ -187,7 +194,11 @@ impl Waiting {
     /// Leaves the table, and says whether the attempt was decided as too old meanwhile.
     pub(crate) fn leave(self) -> bool {
         let table = self.table.0.borrow();
-        table.entries.get(self.place).and_then(Option::as_ref).is_some_and(|entry| entry.too_old)
+        table
+            .entries
+            .get(self.place)
+            .and_then(Option::as_ref)
+            .is_some_and(|entry| entry.too_old)
     }
 }
 

@@ -190,7 +190,10 @@ pub(crate) struct ProcessShard {
 
 impl Series {
     pub(crate) fn new(key: SeriesKey, workers: usize) -> Self {
-        Self { key, shards: (0..workers).map(|_| SeriesShard::new()).collect() }
+        Self {
+            key,
+            shards: (0..workers).map(|_| SeriesShard::new()).collect(),
+        }
     }
 
     /// Its labels.

@@ -31,7 +31,7 @@ pub(crate) type Answered = (Response<Incoming>, Lease);
 pub(crate) struct Failed {
     pub(crate) error: RequestError,
     /// The whole request, where nothing of it was sent.
-    pub(crate) request: Option<Request<UpstreamBody>>,
+    pub(crate) request: Option<Box<Request<UpstreamBody>>>,
 }
 
 /// What is needed to send a request once more.
@@ -63,8 +63,10 @@ pub(crate) async fn attempt(
     let mut fresh = false;
     for _ in 0..MAX_TRIES {
         let worker = exchange.worker();
-        let picked =
-            arm.cluster.pick(&mut worker.random.borrow_mut(), &tried, exchange.started()).cloned();
+        let picked = arm
+            .cluster
+            .pick(&mut worker.random.borrow_mut(), &tried, exchange.started())
+            .cloned();
         let Some(endpoint) = picked else { break };
         match one_try(exchange, arm, &endpoint, (request, fresh), (spare, waiting)).await {
             Ok(answered) => return Ok(answered),
@@ -80,8 +82,15 @@ pub(crate) async fn attempt(
         }
     }
     let none = tried.is_empty() && !fresh;
-    let class = if none { FailureClass::NoEndpoints } else { FailureClass::Connect };
-    Err(Failed { error: upstream(class, Sent::Never), request: Some(request) })
+    let class = if none {
+        FailureClass::NoEndpoints
+    } else {
+        FailureClass::Connect
+    };
+    Err(Failed {
+        error: upstream(class, Sent::Never),
+        request: Some(Box::new(request)),
+    })
 }
 
 async fn one_try(
@@ -122,7 +131,10 @@ fn after(
     spare: &Spare,
 ) -> Next {
     if failure.kind == FailureKind::Client {
-        return Next::GiveUp(Failed { error: RequestError::ClientGone, request: None });
+        return Next::GiveUp(Failed {
+            error: RequestError::ClientGone,
+            request: None,
+        });
     }
     if let Some(unsent) = failure.request {
         return Next::Fresh(unsent);
@@ -135,12 +147,16 @@ fn after(
     {
         return Next::Fresh(copy);
     }
-    arm.cluster.endpoint_failed(endpoint, exchange.worker().now());
+    arm.cluster
+        .endpoint_failed(endpoint, exchange.worker().now());
     let class = match failure.kind {
         FailureKind::Timeout => FailureClass::Timeout,
         _ => FailureClass::Reset,
     };
-    Next::GiveUp(Failed { error: upstream(class, failure.sent), request: None })
+    Next::GiveUp(Failed {
+        error: upstream(class, failure.sent),
+        request: None,
+    })
 }
 
 fn upstream(class: FailureClass, sent: Sent) -> RequestError {
@@ -157,9 +173,18 @@ impl Spare {
         host: HeaderValue,
     ) -> Self {
         let copy = || {
-            (request.method().clone(), request.uri().clone(), request.headers().clone())
+            (
+                request.method().clone(),
+                request.uri().clone(),
+                request.headers().clone(),
+            )
         };
-        Self { idempotent, host, head: idempotent.then(copy), tape }
+        Self {
+            idempotent,
+            host,
+            head: idempotent.then(copy),
+            tape,
+        }
     }
 
     /// The request once more; `None` where it is not idempotent or its body cannot be replayed.

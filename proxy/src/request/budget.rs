@@ -27,7 +27,10 @@ pub(crate) struct Budget {
 impl Budget {
     pub(crate) fn new(workers: usize) -> Self {
         let workers = workers.max(1) as f64;
-        Self { saved: Cell::new(PER_SECOND / workers), workers }
+        Self {
+            saved: Cell::new(PER_SECOND / workers),
+            workers,
+        }
     }
 
     pub(crate) fn deposit(&self) {
@@ -59,7 +62,11 @@ mod tests {
     #[test]
     fn one_request_in_five_may_be_retried_and_ten_a_second() {
         let budget = Budget::new(2);
-        assert_eq!((0..100).filter(|_| budget.withdraw()).count(), 5, "what a start allows");
+        assert_eq!(
+            (0..100).filter(|_| budget.withdraw()).count(),
+            5,
+            "what a start allows"
+        );
         (0..50).for_each(|_| budget.deposit());
         let of_fifty = (0..100).filter(|_| budget.withdraw()).count();
         assert!((9..=10).contains(&of_fifty), "{of_fifty}");
@@ -71,7 +78,7 @@ mod tests {
     #[test]
     fn savings_are_bounded() {
         let budget = Budget::new(1);
-        budget.tick(Duration::from_secs(3600));
+        budget.tick(Duration::from_hours(1));
         assert_eq!((0..1000).filter(|_| budget.withdraw()).count(), 100);
     }
 }

@@ -98,7 +98,11 @@ impl Exchange {
         request: &Request<B>,
     ) -> Box<Self> {
         worker.process().in_flight.add(1);
-        let line = worker.shared.access_log().is_on().then(|| Box::new(Line::new(request)));
+        let line = worker
+            .shared
+            .access_log()
+            .is_on()
+            .then(|| Box::new(Line::new(request)));
         Box::new(Self {
             started: worker.shared.clock().now(),
             worker,
@@ -152,7 +156,11 @@ impl Exchange {
         if let Some(slot) = slot {
             slot.requests.add(1);
         }
-        self.judged = Some(Judged { arm: Rc::clone(arm), sequence: routed.sequence, draw });
+        self.judged = Some(Judged {
+            arm: Rc::clone(arm),
+            sequence: routed.sequence,
+            draw,
+        });
         self.on = Some(OnArm::new(arm, self.worker.index));
         let threshold = may_fall_back.then_some(arm.age_threshold);
         let limit = timeout.into_iter().chain(threshold).min();
@@ -187,7 +195,9 @@ impl Exchange {
     pub(crate) fn no_endpoints(&self, canary: &Rc<LocalArm>, key: Key, sequence: u64) {
         let class = FailureClass::NoEndpoints;
         canary.series_shard(self.worker.index).failures[class as usize].add(1);
-        let Some(slot) = slot(&self.worker, canary, sequence) else { return };
+        let Some(slot) = slot(&self.worker, canary, sequence) else {
+            return;
+        };
         slot.requests.add(1);
         let draw = match key {
             Key::None => Draw::Chosen,
@@ -305,14 +315,19 @@ impl Exchange {
 
     /// A response that came whole in its head but broke off in its body is a failure after all.
     fn count_truncation(&mut self) {
-        let Some(judged) = self.judged.take() else { return };
+        let Some(judged) = self.judged.take() else {
+            return;
+        };
         let class = FailureClass::Truncated;
         judged.arm.series_shard(self.worker.index).failures[class as usize].add(1);
         if let Some(slot) = slot(&self.worker, &judged.arm, judged.sequence) {
             slot.fail(judged.draw, class);
         }
         if let Some(lease) = &self.lease {
-            judged.arm.cluster.endpoint_failed(&lease.endpoint, self.worker.now());
+            judged
+                .arm
+                .cluster
+                .endpoint_failed(&lease.endpoint, self.worker.now());
         }
     }
 
@@ -335,7 +350,9 @@ impl Drop for Exchange {
         }
         let us = self.age_us();
         if let Some(on) = &self.on {
-            on.arm.series_shard(self.worker.index).response(self.status, self.origin, us);
+            on.arm
+                .series_shard(self.worker.index)
+                .response(self.status, self.origin, us);
         }
         let arm = self.on.take();
         let Some(line) = self.line.take() else { return };
@@ -349,7 +366,12 @@ impl Drop for Exchange {
             peer: self.connection.peer,
             unix_ms: self.worker.shared.clock().unix_ms(),
         };
-        if !self.worker.shared.access_log().offer(line.finish(arm, &end)) {
+        if !self
+            .worker
+            .shared
+            .access_log()
+            .offer(line.finish(arm, &end))
+        {
             self.worker.process().log_lines_dropped.add(1);
         }
     }
@@ -363,14 +385,32 @@ fn slot<'a>(worker: &Worker, arm: &'a LocalArm, sequence: u64) -> Option<&'a Slo
 
 impl Routed {
     pub(crate) fn new(arm: Rc<LocalArm>, choice: Choice) -> Self {
-        let Choice { rule, key, sequence, set_cookie, .. } = choice;
-        Self { arm, rule, key, sequence, set_cookie }
+        let Choice {
+            rule,
+            key,
+            sequence,
+            set_cookie,
+            ..
+        } = choice;
+        Self {
+            arm,
+            rule,
+            key,
+            sequence,
+            set_cookie,
+        }
     }
 
     /// A route without a split: one cluster, no evidence.
     pub(crate) fn plainly(arm: &Rc<LocalArm>) -> Self {
         let arm = Rc::clone(arm);
-        Self { arm, rule: Rule::Only, key: Key::None, sequence: 0, set_cookie: None }
+        Self {
+            arm,
+            rule: Rule::Only,
+            key: Key::None,
+            sequence: 0,
+            set_cookie: None,
+        }
     }
 }
 
@@ -382,7 +422,10 @@ impl OnArm {
         if let Some(evidence) = &arm.evidence {
             evidence.shard(worker).in_flight.add(1);
         }
-        Self { arm: Rc::clone(arm), worker }
+        Self {
+            arm: Rc::clone(arm),
+            worker,
+        }
     }
 }
 
@@ -401,7 +444,11 @@ impl Tunnel {
     /// Its client's connection still exists, only that HTTP is done with it.
     fn new(worker: Rc<Worker>, on: Option<OnArm>, lease: Option<Lease>) -> Self {
         worker.process().connections.add(1);
-        Self { worker, _on: on, _lease: lease }
+        Self {
+            worker,
+            _on: on,
+            _lease: lease,
+        }
     }
 }
 

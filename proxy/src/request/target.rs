@@ -33,10 +33,13 @@ impl Target {
         let host = match (request.uri().authority(), header) {
             (Some(authority), header) => {
                 let same = |it: &HeaderValue| {
-                    it.as_bytes().eq_ignore_ascii_case(without_userinfo(authority.as_str()).as_bytes())
+                    it.as_bytes()
+                        .eq_ignore_ascii_case(without_userinfo(authority.as_str()).as_bytes())
                 };
                 if !header.is_none_or(same) {
-                    return Err(RequestError::Malformed("the Host header contradicts the target"));
+                    return Err(RequestError::Malformed(
+                        "the Host header contradicts the target",
+                    ));
                 }
                 match header {
                     Some(header) => header.clone(),
@@ -61,5 +64,7 @@ impl Target {
 }
 
 fn without_userinfo(authority: &str) -> &str {
-    authority.rsplit_once('@').map_or(authority, |(_, host)| host)
+    authority
+        .rsplit_once('@')
+        .map_or(authority, |(_, host)| host)
 }

@@ -43,7 +43,10 @@ pub(crate) fn switch(
 ) -> Result<Response<Incoming>, RequestError> {
     let Some(client) = client else {
         let class = FailureClass::Reset;
-        return Err(RequestError::Upstream(UpstreamError { class, sent: Sent::Maybe }));
+        return Err(RequestError::Upstream(UpstreamError {
+            class,
+            sent: Sent::Maybe,
+        }));
     };
     let upstream = hyper::upgrade::on(&mut response);
     let tunnel = exchange.tunnel();
@@ -53,7 +56,9 @@ pub(crate) fn switch(
 
 /// Carries bytes both ways until both sides are done. The tunnel counts it as open on its arm.
 async fn carry(client: OnUpgrade, upstream: OnUpgrade, tunnel: Tunnel) {
-    let (Ok(client), Ok(upstream)) = (client.await, upstream.await) else { return };
+    let (Ok(client), Ok(upstream)) = (client.await, upstream.await) else {
+        return;
+    };
     let (mut client, mut upstream): (TokioIo<Upgraded>, TokioIo<Upgraded>) =
         (TokioIo::new(client), TokioIo::new(upstream));
     // However it ends, it has ended.

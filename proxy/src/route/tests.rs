@@ -16,28 +16,56 @@ fn route(name: &str, hostnames: Value, matches: Value) -> Value {
 
 fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
     let pairs = pairs.iter().map(|(name, value)| {
-        (HeaderName::from_static(name), HeaderValue::from_static(value))
+        (
+            HeaderName::from_static(name),
+            HeaderValue::from_static(value),
+        )
     });
     pairs.collect()
 }
 
-#[test]
-fn the_most_specific_route_wins() {
-    let table = table(json!([
+/// Routes from any to very specific; the number is the place.
+fn ladder() -> Table {
+    table(json!([
         route("0 any", json!([]), json!([])),
         route("1 any /a", json!([]), json!([{"path": {"prefix": "/a"}}])),
         route("2 wild", json!(["*.example.com"]), json!([])),
         route("3 longer wild", json!(["*.eu.example.com"]), json!([])),
-        route("4 host", json!(["x.eu.example.com"]), json!([{"path": {"prefix": "/a"}}])),
-        route("5 host exact", json!(["x.eu.example.com"]), json!([{"path": {"exact": "/a/b"}}])),
-        route("6 host longer", json!(["x.eu.example.com"]), json!([{"path": {"prefix": "/a/b/"}}])),
-        route("7 header", json!([]), json!([
-            {"path": {"prefix": "/a"}, "headers": [{"name": "x-v", "exact": "2"}]},
-            {"path": {"prefix": "/h"}, "headers": [{"name": "x-v", "prefix": "2"}]},
-        ])),
-        route("8 two headers", json!([]), json!([{"path": {"prefix": "/a"}, "headers": [
-            {"name": "x-v", "exact": "2"}, {"name": "x-w", "regex": "[0-9]+"}]}])),
-    ]));
+        route(
+            "4 host",
+            json!(["x.eu.example.com"]),
+            json!([{"path": {"prefix": "/a"}}])
+        ),
+        route(
+            "5 host exact",
+            json!(["x.eu.example.com"]),
+            json!([{"path": {"exact": "/a/b"}}])
+        ),
+        route(
+            "6 host longer",
+            json!(["x.eu.example.com"]),
+            json!([{"path": {"prefix": "/a/b/"}}])
+        ),
+        route(
+            "7 header",
+            json!([]),
+            json!([
+                {"path": {"prefix": "/a"}, "headers": [{"name": "x-v", "exact": "2"}]},
+                {"path": {"prefix": "/h"}, "headers": [{"name": "x-v", "prefix": "2"}]},
+            ])
+        ),
+        route(
+            "8 two headers",
+            json!([]),
+            json!([{"path": {"prefix": "/a"}, "headers": [
+            {"name": "x-v", "exact": "2"}, {"name": "x-w", "regex": "[0-9]+"}]}])
+        ),
+    ]))
+}
+
+#[test]
+fn the_most_specific_route_wins() {
+    let table = ladder();
     let none: &[(&str, &str)] = &[];
     let rows = [
         ("other", "/", none, Some(0)),
@@ -60,13 +88,21 @@ fn the_most_specific_route_wins() {
         ("other", "/a", &[("x-v", "2"), ("x-w", "7a")], Some(7)),
     ];
     for (host, path, pairs, wanted) in rows {
-        assert_eq!(table.find(host, path, &headers(pairs)), wanted, "{host}{path} {pairs:?}");
+        assert_eq!(
+            table.find(host, path, &headers(pairs)),
+            wanted,
+            "{host}{path} {pairs:?}"
+        );
     }
 }
 
 #[test]
 fn no_route_is_no_route() {
-    let table = table(json!([route("a", json!(["a"]), json!([{"path": {"exact": "/x"}}]))]));
+    let table = table(json!([route(
+        "a",
+        json!(["a"]),
+        json!([{"path": {"exact": "/x"}}])
+    )]));
     assert_eq!(table.find("b", "/x", &HeaderMap::new()), None);
     assert_eq!(table.find("a", "/x/", &HeaderMap::new()), None);
 }
@@ -91,10 +127,16 @@ fn slowly(paths: &[(bool, String)], path: &str) -> Option<usize> {
     let matches = |(exact, wanted): &(bool, String)| {
         let rest = path.strip_prefix(wanted.as_str());
         let under = rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
-        if *exact { path == wanted } else { under || wanted == "/" }
+        if *exact {
+            path == wanted
+        } else {
+            under || wanted == "/"
+        }
     };
     let fitting = paths.iter().enumerate().filter(|(_, it)| matches(it));
-    fitting.max_by_key(|(place, (exact, wanted))| (*exact, wanted.len(), usize::MAX - place)).map(|it| it.0)
+    fitting
+        .max_by_key(|(place, (exact, wanted))| (*exact, wanted.len(), usize::MAX - place))
+        .map(|it| it.0)
 }
 
 proptest! {

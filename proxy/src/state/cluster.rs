@@ -87,7 +87,10 @@ impl ClusterState {
             cluster: self.name.clone(),
             revision: self.revision.clone(),
             pool,
-            endpoints: endpoints.values().map(|endpoint| endpoint.collect(now)).collect(),
+            endpoints: endpoints
+                .values()
+                .map(|endpoint| endpoint.collect(now))
+                .collect(),
         }
     }
 
@@ -142,7 +145,8 @@ impl EndpointState {
         }
         self.consecutive_failures.store(0, Ordering::Relaxed);
         let ejections = self.ejections.load(Ordering::Relaxed);
-        self.ejections.store(ejections.saturating_sub(1), Ordering::Relaxed);
+        self.ejections
+            .store(ejections.saturating_sub(1), Ordering::Relaxed);
     }
 
     /// It failed. True where that is once too often in a row, so that it may be ejected.
@@ -157,7 +161,8 @@ impl EndpointState {
         let length = policy.base_time * times.min(MAX_EJECTION_FACTOR);
         self.total_ejections.fetch_add(1, Ordering::Relaxed);
         self.consecutive_failures.store(0, Ordering::Relaxed);
-        self.ejected_until.store(self.ms(now + length), Ordering::Relaxed);
+        self.ejected_until
+            .store(self.ms(now + length), Ordering::Relaxed);
     }
 
     fn ms(&self, at: Instant) -> u64 {

@@ -133,13 +133,22 @@ impl SplitState {
     /// Weight and epoch of the canary revision in force (fuse not considered).
     pub fn weight(&self) -> EpochWeight {
         let inner = lock(&self.inner);
-        inner.in_force.as_ref().map(|it| it.canary.given()).unwrap_or_default()
+        inner
+            .in_force
+            .as_ref()
+            .map(|it| it.canary.given())
+            .unwrap_or_default()
     }
 
     /// The highest epoch that this split was ever given. A file that names no epochs counts on from
     /// here when its weight changes.
     pub fn newest_epoch(&self) -> u64 {
-        lock(&self.inner).epochs.iter().map(|(_, epoch)| *epoch).max().unwrap_or(0)
+        lock(&self.inner)
+            .epochs
+            .iter()
+            .map(|(_, epoch)| *epoch)
+            .max()
+            .unwrap_or(0)
     }
 
     /// Takes the canary revision's share to zero until [`Self::reset`]. False where it had tripped.
@@ -162,7 +171,9 @@ impl SplitState {
     /// The evidence of a side's revision.
     pub(crate) fn arm(&self, role: Role, revision: &str) -> Arc<ArmState> {
         let key = (role, revision.to_owned());
-        lock(&self.inner).arms.get(key, || ArmState::new(role, revision, self.workers))
+        lock(&self.inner)
+            .arms
+            .get(key, || ArmState::new(role, revision, self.workers))
     }
 
     /// A snapshot with these settings comes into force.
@@ -197,11 +208,17 @@ impl SplitState {
             split: self.name.clone(),
             rollout_uid: self.rollout_uid.clone(),
             stable_revision: in_force.stable_revision.clone(),
-            canary_revision: in_force.has_canary.then(|| in_force.canary.revision.clone()),
+            canary_revision: in_force
+                .has_canary
+                .then(|| in_force.canary.revision.clone()),
             weight: in_force.canary.given(),
             max_weight: in_force.max_weight,
             tripped: in_force.canary.word().tripped,
-            arms: inner.arms.values().map(|arm| arm.collect(&epochs)).collect(),
+            arms: inner
+                .arms
+                .values()
+                .map(|arm| arm.collect(&epochs))
+                .collect(),
         })
     }
 
@@ -222,7 +239,8 @@ impl SplitState {
 
 impl Inner {
     fn canary(&mut self, revision: &str) -> Arc<CanaryState> {
-        self.canaries.get(revision.to_owned(), || CanaryState::new(revision))
+        self.canaries
+            .get(revision.to_owned(), || CanaryState::new(revision))
     }
 
     fn give(&mut self, canary: &CanaryState, weight: EpochWeight) {
@@ -255,7 +273,11 @@ impl Inner {
 
 impl CanaryState {
     fn new(revision: &str) -> Self {
-        Self { revision: revision.to_owned(), word: AtomicU64::new(0), given: Mutex::default() }
+        Self {
+            revision: revision.to_owned(),
+            word: AtomicU64::new(0),
+            given: Mutex::default(),
+        }
     }
 
     /// The canary's revision; empty for a split without a canary.
@@ -280,8 +302,10 @@ impl CanaryState {
     /// Stores weight and sequence and leaves the trip as it is.
     fn store(&self, weight: u32, sequence: u64) {
         let word = u64::from(weight) << WEIGHT_SHIFT | sequence & SEQUENCE_MASK;
-        let _ = self.word.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |before| {
-            Some(before & TRIPPED | word & !TRIPPED)
-        });
+        let _ = self
+            .word
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |before| {
+                Some(before & TRIPPED | word & !TRIPPED)
+            });
     }
 }

@@ -9,15 +9,26 @@ fn weight(weight: u32, epoch: u64) -> EpochWeight {
 #[test]
 fn the_newer_weight_wins_and_waits_for_its_revision() {
     let state = State::new(1, Clock.now());
-    assert!(!state.set_weight("app", weight(10, 2), "two"), "no such split yet");
+    assert!(
+        !state.set_weight("app", weight(10, 2), "two"),
+        "no such split yet"
+    );
     let split = state.split("app", "uid");
     assert!(state.set_weight("app", weight(10, 2), "two"));
     state.set_weight("app", weight(50, 1), "two");
     assert_eq!(split.canary("two").word().weight, 10);
-    assert_eq!(split.canary("three").word().weight, 0, "another revision starts at nothing");
+    assert_eq!(
+        split.canary("three").word().weight,
+        0,
+        "another revision starts at nothing"
+    );
     let two = split.canary("two");
     split.put_in_force(&two, "one", true, (weight(5, 1), 100));
-    assert_eq!(split.weight(), weight(10, 2), "a snapshot's older weight does not win");
+    assert_eq!(
+        split.weight(),
+        weight(10, 2),
+        "a snapshot's older weight does not win"
+    );
 }
 
 #[test]

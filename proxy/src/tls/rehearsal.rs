@@ -37,7 +37,9 @@ pub(super) fn load(
     let chain = CertificateDer::pem_slice_iter(&pair.certificate_pem)
         .collect::<Result<Vec<_>, _>>()
         .map_err(|error| format!("the certificate is not PEM: {error}"))?;
-    let leaf = chain.first().ok_or("no certificate in the PEM, expected a chain, leaf first")?;
+    let leaf = chain
+        .first()
+        .ok_or("no certificate in the PEM, expected a chain, leaf first")?;
     // The cause is left out: it could quote the file, and the file is a key.
     let key = PrivateKeyDer::from_pem_slice(&pair.key_pem)
         .map_err(|_| "no private key in the PEM, expected PKCS#8, PKCS#1 or SEC1".to_owned())?;
@@ -47,13 +49,21 @@ pub(super) fn load(
     let (_, parsed) = X509Certificate::from_der(leaf).map_err(|error| unparsable(0, &error))?;
     let own = own_names(&parsed);
     let names = covered(wanted, own)?;
-    let (subject, not_after_unix) =
-        (parsed.subject().to_string(), parsed.validity().not_after.timestamp());
+    let (subject, not_after_unix) = (
+        parsed.subject().to_string(),
+        parsed.validity().not_after.timestamp(),
+    );
     let fingerprint = hex::encode(Sha256::digest(leaf));
     let provider = rustls::crypto::aws_lc_rs::default_provider();
     let key = CertifiedKey::from_der(chain, key, &provider)
         .map_err(|error| format!("certificate and key do not belong together: {error}"))?;
-    Ok(Loaded { names, key: Arc::new(key), subject, not_after_unix, fingerprint })
+    Ok(Loaded {
+        names,
+        key: Arc::new(key),
+        subject,
+        not_after_unix,
+        fingerprint,
+    })
 }
 
 /// Shakes hands with the server in memory, asking for a name, and checks that this name's
@@ -87,12 +97,14 @@ where
 {
     let mut wire = Vec::new();
     while from.wants_write() {
-        from.write_tls(&mut wire).map_err(|error| error.to_string())?;
+        from.write_tls(&mut wire)
+            .map_err(|error| error.to_string())?;
     }
     let mut wire = wire.as_slice();
     while !wire.is_empty() {
         to.read_tls(&mut wire).map_err(|error| error.to_string())?;
-        to.process_new_packets().map_err(|error| error.to_string())?;
+        to.process_new_packets()
+            .map_err(|error| error.to_string())?;
     }
     Ok(())
 }
@@ -100,15 +112,23 @@ where
 fn in_date(certificate: &CertificateDer<'_>, depth: usize, now: SystemTime) -> Result<(), String> {
     let (_, parsed) =
         X509Certificate::from_der(certificate).map_err(|error| unparsable(depth, &error))?;
-    let now = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+    let now = now
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default()
+        .as_secs();
     let now = i64::try_from(now).unwrap_or(i64::MAX);
     let validity = parsed.validity();
     if now > validity.not_after.timestamp() {
-        return Err(format!("certificate {depth} of the chain expired at {}", validity.not_after));
+        return Err(format!(
+            "certificate {depth} of the chain expired at {}",
+            validity.not_after
+        ));
     }
     if now < validity.not_before.timestamp() {
         let from = validity.not_before;
-        return Err(format!("certificate {depth} of the chain is not valid before {from}"));
+        return Err(format!(
+            "certificate {depth} of the chain is not valid before {from}"
+        ));
     }
     Ok(())
 }
@@ -119,11 +139,17 @@ fn unparsable(depth: usize, error: &dyn std::fmt::Display) -> String {
 
 /// DNS names of the certificate, lower case. Names that no host can have are left out.
 fn own_names(certificate: &X509Certificate<'_>) -> Vec<Hostname> {
-    let Ok(Some(extension)) = certificate.subject_alternative_name() else { return Vec::new() };
-    let names = extension.value.general_names.iter().filter_map(|name| match name {
-        GeneralName::DNSName(name) => Some(name.to_ascii_lowercase()),
-        _ => None,
-    });
+    let Ok(Some(extension)) = certificate.subject_alternative_name() else {
+        return Vec::new();
+    };
+    let names = extension
+        .value
+        .general_names
+        .iter()
+        .filter_map(|name| match name {
+            GeneralName::DNSName(name) => Some(name.to_ascii_lowercase()),
+            _ => None,
+        });
     let names = names.map(|name| match name.strip_prefix("*.") {
         Some(suffix) => Hostname::Wildcard(suffix.to_owned()),
         None => Hostname::Exact(name),
@@ -135,14 +161,23 @@ fn own_names(certificate: &X509Certificate<'_>) -> Vec<Hostname> {
 fn covered(wanted: &[Hostname], own: Vec<Hostname>) -> Result<Vec<Hostname>, String> {
     if wanted.is_empty() {
         let none = "the certificate has no DNS names and none are given";
-        return if own.is_empty() { Err(none.to_owned()) } else { Ok(own) };
+        return if own.is_empty() {
+            Err(none.to_owned())
+        } else {
+            Ok(own)
+        };
     }
-    match wanted.iter().find(|name| !own.iter().any(|it| covers(it, name))) {
+    match wanted
+        .iter()
+        .find(|name| !own.iter().any(|it| covers(it, name)))
+    {
         None => Ok(wanted.to_vec()),
         Some(name) => {
             let own: Vec<_> = own.iter().map(super::shown).collect();
             let (name, own) = (super::shown(name), own.join(", "));
-            Err(format!("the certificate does not cover {name:?}, only {own}"))
+            Err(format!(
+                "the certificate does not cover {name:?}, only {own}"
+            ))
         }
     }
 }
@@ -162,8 +197,11 @@ fn covers(own: &Hostname, wanted: &Hostname) -> bool {
 fn client_config() -> Result<Arc<ClientConfig>, rustls::Error> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let believer = Arc::new(AnyChain(Arc::clone(&provider)));
-    let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
-    let builder = builder.dangerous().with_custom_certificate_verifier(believer);
+    let builder =
+        ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
+    let builder = builder
+        .dangerous()
+        .with_custom_certificate_verifier(believer);
     Ok(Arc::new(builder.with_no_client_auth()))
 }
 

@@ -47,6 +47,8 @@ pub(super) fn server(
         .map_err(|error| error.to_string())?;
     let resolver = Arc::new(Resolver(Arc::clone(&names)));
     let mut config = builder.with_no_client_auth().with_cert_resolver(resolver);
+    // Stateless, so that every worker resumes what any of them began.
+    config.ticketer = rustls::crypto::aws_lc_rs::Ticketer::new().map_err(|it| it.to_string())?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok((Some(Arc::new(config)), names))
 }
@@ -56,9 +58,11 @@ pub(super) fn server(
 impl Names {
     /// The place of the certificate that answers a name (lower case).
     pub(crate) fn place(&self, name: &str) -> Option<usize> {
-        let suffixes = name.match_indices('.').map(|(dot, _)| &name[dot + 1..]);
+        let mut suffixes = name.match_indices('.').map(|(dot, _)| &name[dot + 1..]);
         let exact = self.exact.get(name);
-        exact.or_else(|| suffixes.filter_map(|suffix| self.wildcard.get(suffix)).next()).copied()
+        exact
+            .or_else(|| suffixes.find_map(|suffix| self.wildcard.get(suffix)))
+            .copied()
     }
 }
 

@@ -23,7 +23,11 @@ pub(crate) struct Connection {
 
 impl Connection {
     pub(crate) fn plain(peer: SocketAddr, limits: &Limits) -> Self {
-        Self { peer, hop: hop(peer, limits, false), certificate: None }
+        Self {
+            peer,
+            hop: hop(peer, limits, false),
+            certificate: None,
+        }
     }
 
     pub(crate) fn tls(
@@ -34,7 +38,11 @@ impl Connection {
     ) -> Self {
         let place = sni.and_then(|name| names.place(name));
         let certificate = place.map(|place| (Arc::clone(names), place));
-        Self { peer, hop: hop(peer, limits, true), certificate }
+        Self {
+            peer,
+            hop: hop(peer, limits, true),
+            certificate,
+        }
     }
 
     /// Whether the host belongs to another certificate than this connection's: a client that reuses
@@ -50,7 +58,10 @@ fn hop(peer: SocketAddr, limits: &Limits, tls: bool) -> Hop {
     let address = HeaderValue::try_from(ip.to_string());
     Hop {
         address: address.unwrap_or_else(|_| HeaderValue::from_static("unknown")),
-        trusted: limits.trusted_hops.iter().any(|network| network.contains(&ip)),
+        trusted: limits
+            .trusted_hops
+            .iter()
+            .any(|network| network.contains(&ip)),
         tls,
     }
 }

@@ -33,7 +33,7 @@ impl Default for Limits {
         Self {
             connections_per_worker: 20_000,
             handshake_timeout: Duration::from_secs(10),
-            head_timeout: Duration::from_secs(60),
+            head_timeout: Duration::from_mins(1),
             max_headers: 100,
             max_head_bytes: 64 * 1024,
             max_streams: 256,

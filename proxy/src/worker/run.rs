@@ -62,7 +62,9 @@ pub(crate) struct Place {
 /// The thread's body.
 pub(super) fn run(config: WorkerConfig) -> io::Result<()> {
     let mut builder = tokio::runtime::Builder::new_current_thread();
-    let runtime = builder.enable_all().build_local(tokio::runtime::LocalOptions::default())?;
+    let runtime = builder
+        .enable_all()
+        .build_local(tokio::runtime::LocalOptions::default())?;
     runtime.block_on(work(config))
 }
 
@@ -88,7 +90,9 @@ async fn until_stopped(worker: &Worker, accepting: Vec<JoinHandle<()>>) {
         worker.draining.set(true);
         worker.connections.wake_all();
     }
-    let stopping = drain.wait_for(|phase| matches!(phase, DrainPhase::Stopping { .. })).await;
+    let stopping = drain
+        .wait_for(|phase| matches!(phase, DrainPhase::Stopping { .. }))
+        .await;
     drop(stopping);
     for task in &accepting {
         task.abort();
@@ -164,7 +168,9 @@ impl Worker {
 
     fn close_idle(&self, view: &View) {
         let timeout = self.shared.limits().idle_timeout;
-        let Some(oldest) = self.now().checked_sub(timeout) else { return };
+        let Some(oldest) = self.now().checked_sub(timeout) else {
+            return;
+        };
         for endpoint in view.clusters.iter().flat_map(|cluster| &cluster.endpoints) {
             endpoint.close_idle(oldest);
         }
@@ -193,7 +199,10 @@ impl Connections {
             wakers.wakers.push(None);
         }
         wakers.wakers[at] = Some(waker.clone());
-        Place { wakers: Rc::clone(&self.0), at }
+        Place {
+            wakers: Rc::clone(&self.0),
+            at,
+        }
     }
 
     fn wake_all(&self) {

@@ -19,7 +19,7 @@ use crate::snapshot::{CompiledArm, CompiledCluster, CompiledRoute, CompiledSplit
 use crate::upstream::LocalEndpoint;
 
 /// The age threshold of routes without a split, which nothing judges.
-const UNJUDGED_AGE: Duration = Duration::from_secs(3600);
+const UNJUDGED_AGE: Duration = Duration::from_hours(1);
 
 /// A snapshot as one worker uses it.
 #[derive(Debug)]
@@ -58,10 +58,21 @@ type EndpointKey = (String, String, SocketAddr, Protocol);
 impl View {
     pub(crate) fn new(generation: u64, snapshot: Arc<Snapshot>, before: Option<&Self>) -> Self {
         let mut kept = before.map(Self::endpoints).unwrap_or_default();
-        let clusters: Vec<_> =
-            snapshot.clusters.iter().map(|cluster| Rc::new(local(cluster, &mut kept))).collect();
-        let routes = snapshot.routes.iter().map(|route| Rc::new(LocalRoute::new(route, &clusters)));
-        Self { generation, routes: routes.collect(), clusters, snapshot }
+        let clusters: Vec<_> = snapshot
+            .clusters
+            .iter()
+            .map(|cluster| Rc::new(local(cluster, &mut kept)))
+            .collect();
+        let routes = snapshot
+            .routes
+            .iter()
+            .map(|route| Rc::new(LocalRoute::new(route, &clusters)));
+        Self {
+            generation,
+            routes: routes.collect(),
+            clusters,
+            snapshot,
+        }
     }
 
     fn endpoints(&self) -> HashMap<EndpointKey, Rc<LocalEndpoint>> {
@@ -69,11 +80,17 @@ impl View {
             let key = (cluster.name.clone(), cluster.revision.clone());
             let endpoints = cluster.endpoints.iter().map(move |it| {
                 let at = it.state.address();
-                ((key.0.clone(), key.1.clone(), at, it.protocol), Rc::clone(it))
+                (
+                    (key.0.clone(), key.1.clone(), at, it.protocol),
+                    Rc::clone(it),
+                )
             });
             endpoints.collect::<Vec<_>>()
         };
-        self.clusters.iter().flat_map(|cluster| of_cluster(cluster)).collect()
+        self.clusters
+            .iter()
+            .flat_map(|cluster| of_cluster(cluster))
+            .collect()
     }
 }
 
@@ -83,8 +100,12 @@ fn local(
 ) -> LocalCluster {
     let config = &cluster.config;
     let endpoints = cluster.endpoints.iter().map(|state| {
-        let key =
-            (cluster.name.clone(), config.revision.clone(), state.address(), config.protocol);
+        let key = (
+            cluster.name.clone(),
+            config.revision.clone(),
+            state.address(),
+            config.protocol,
+        );
         let make = || Rc::new(LocalEndpoint::new(Arc::clone(state), config.protocol));
         kept.remove(&key).unwrap_or_else(make)
     });
@@ -103,7 +124,10 @@ fn local(
 
 impl LocalRoute {
     fn new(route: &CompiledRoute, clusters: &[Rc<LocalCluster>]) -> Self {
-        let age_threshold = route.split.as_ref().map_or(UNJUDGED_AGE, |split| split.age_threshold);
+        let age_threshold = route
+            .split
+            .as_ref()
+            .map_or(UNJUDGED_AGE, |split| split.age_threshold);
         let arm = |arm: &CompiledArm| Rc::new(LocalArm::new(arm, clusters, age_threshold));
         Self {
             name: Arc::clone(&route.name),

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
@@ -21,15 +22,18 @@ pub(crate) struct FakeController {
     address: SocketAddr,
     shared: Arc<Shared>,
     dead: CancellationToken,
+    listening: Mutex<Option<JoinHandle<()>>>,
 }
 
 #[derive(Default)]
 struct Shared {
     heard: Mutex<Vec<Heard>>,
     stream: Mutex<Option<mpsc::Sender<Result<ControllerMessage, Status>>>>,
+    /// What it says instead of serving.
+    following: Mutex<Option<&'static str>>,
 }
 
-struct Service(Arc<Shared>);
+struct Service(Arc<Shared>, CancellationToken);
 
 impl FakeController {
     pub(crate) async fn start() -> Self {
@@ -41,9 +45,9 @@ impl FakeController {
         let address = listener.local_addr().expect("bound");
         let shared = Arc::<Shared>::default();
         let dead = CancellationToken::new();
-        let service = UplinkServer::new(Service(Arc::clone(&shared)));
+        let service = UplinkServer::new(Service(Arc::clone(&shared), dead.clone()));
         let until = dead.clone();
-        tokio::spawn(async move {
+        let listening = tokio::spawn(async move {
             let server = tonic::transport::Server::builder().add_service(service);
             let serving = server.serve_with_incoming(TcpListenerStream::new(listener));
             tokio::select! {
@@ -55,6 +59,7 @@ impl FakeController {
             address,
             shared,
             dead,
+            listening: Mutex::new(Some(listening)),
         }
     }
 
@@ -66,8 +71,23 @@ impl FakeController {
         format!("http://{}", self.address)
     }
 
-    /// Dies without a word.
-    pub(crate) fn kill(&self) {
+    /// Refuses streams with this message until it leads.
+    pub(crate) fn follow(&self, message: &'static str) {
+        *self.shared.following.lock().expect("no panic") = Some(message);
+    }
+
+    pub(crate) fn lead(&self) {
+        *self.shared.following.lock().expect("no panic") = None;
+    }
+
+    /// Dies without a word: nobody listens any more when this returns.
+    pub(crate) async fn kill(&self) {
+        self.die();
+        let listening = self.listening.lock().expect("no panic").take();
+        listening.expect("it dies once").await.expect("no panic");
+    }
+
+    fn die(&self) {
         self.dead.cancel();
         *self.shared.stream.lock().expect("no panic") = None;
     }
@@ -151,7 +171,7 @@ impl FakeController {
 
 impl Drop for FakeController {
     fn drop(&mut self) {
-        self.kill();
+        self.die();
     }
 }
 
@@ -163,6 +183,13 @@ impl Uplink for Service {
         &self,
         request: Request<Streaming<ProxyMessage>>,
     ) -> Result<Response<Self::ExchangeStream>, Status> {
+        if let Some(message) = *self.0.following.lock().expect("no panic") {
+            return Err(Status::unavailable(message));
+        }
+        // Connections outlive their listener; the dead do not serve on them.
+        if self.1.is_cancelled() {
+            return Err(Status::unavailable("dead"));
+        }
         let (sender, receiver) = mpsc::channel(64);
         *self.0.stream.lock().expect("no panic") = Some(sender);
         let shared = Arc::clone(&self.0);

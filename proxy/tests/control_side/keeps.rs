@@ -30,7 +30,7 @@ async fn a_restart_without_the_controller_serves_the_last_weights() {
     controller.weight_acked(42).await;
     kept_at(&files, 42).await;
     assert!(proxy.stop().await);
-    controller.kill();
+    controller.kill().await;
 
     let proxy = Proxy::of_controller(&controller, Some(files.path("state")));
     let unready = get(proxy.at.status, "/readyz").await.expect("an answer");
@@ -72,7 +72,7 @@ async fn a_restart_keeps_a_tripped_canary_at_zero() {
         .await;
     controller.acked(1).await;
     kept_at(&files, 1).await;
-    controller.kill();
+    controller.kill().await;
     eventually("the trip", async || {
         proxy.get().await;
         let metric = "sluice_fuse_state{split=\"shop/app\",state=\"tripped\"}";

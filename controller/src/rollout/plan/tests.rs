@@ -1,1 +1,6 @@
+//! The plan by tables, and by random worlds.
 
+mod decisions;
+mod random;
+mod statements;
+mod world;

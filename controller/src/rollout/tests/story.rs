@@ -33,7 +33,7 @@ async fn an_idle_rollout_is_not_written() {
     cluster.deploy(json!([{"setWeight": 10}])).await;
     cluster.pass(Duration::from_secs(120)).await;
     let before = cluster.rollout().await.metadata.resource_version;
-    cluster.pass(Duration::from_hours(2)).await;
+    cluster.pass(Duration::from_mins(40)).await;
     assert_eq!(cluster.rollout().await.metadata.resource_version, before);
 }
 
@@ -69,7 +69,7 @@ async fn a_manual_gate_waits_until_somebody_promotes() {
     cluster.deploy(json!([{"setWeight": 20}, {"pause": {}}, {"setWeight": 50}])).await;
     cluster.release("2").await;
     cluster.until("it pauses", |status| is_at(status, "Paused", 1)).await;
-    cluster.pass(Duration::from_hours(5)).await;
+    cluster.pass(Duration::from_mins(30)).await;
     let status = cluster.status().await;
     assert_eq!(status.message.as_deref(), Some("CanaryPauseStep"));
     assert_eq!(status.controller_pause, Some(true));

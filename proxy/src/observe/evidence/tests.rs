@@ -28,7 +28,12 @@ fn a_user_counts_once_however_many_workers_saw_him() {
 fn only_a_users_first_request_of_an_epoch_is_latency_evidence() {
     let arm = arm();
     let slot = arm.shard(0).slot(0).expect("a new epoch");
-    for draw in [slot.draw_keyed(5), slot.draw_keyed(5), Draw::Unkeyed, Draw::Chosen] {
+    for draw in [
+        slot.draw_keyed(5),
+        slot.draw_keyed(5),
+        Draw::Unkeyed,
+        Draw::Chosen,
+    ] {
         slot.latency(draw, 700);
     }
     assert_eq!(only(&arm, 0).latency.0[bucket_of(700)], 2);
@@ -42,7 +47,10 @@ fn what_chose_its_side_is_a_request_but_no_evidence() {
     slot.decide(Draw::Chosen, Some(FailureClass::Status5xx));
     let counts = only(&arm, 0);
     assert_eq!((counts.requests, counts.failed()), (1, 1));
-    assert_eq!((counts.drawn, counts.keyed), (Counts::default(), Counts::default()));
+    assert_eq!(
+        (counts.drawn, counts.keyed),
+        (Counts::default(), Counts::default())
+    );
 }
 
 #[test]

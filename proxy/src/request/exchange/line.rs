@@ -61,8 +61,15 @@ struct Fields<'a> {
 
 impl Line {
     pub(crate) fn new<B>(request: &Request<B>) -> Self {
-        let header = request.headers().get(HOST).and_then(|host| host.to_str().ok());
-        let host = request.uri().authority().map(http::uri::Authority::as_str).or(header);
+        let header = request
+            .headers()
+            .get(HOST)
+            .and_then(|host| host.to_str().ok());
+        let host = request
+            .uri()
+            .authority()
+            .map(http::uri::Authority::as_str)
+            .or(header);
         Self {
             method: request.method().clone(),
             host: host.unwrap_or_default().to_owned(),
@@ -101,7 +108,9 @@ impl Line {
             bytes: end.bytes,
             duration_us: end.us,
             route: self.route.as_deref(),
-            split: key.map(|key| key.split.as_str()).filter(|split| !split.is_empty()),
+            split: key
+                .map(|key| key.split.as_str())
+                .filter(|split| !split.is_empty()),
             role: arm.map(|arm| arm.role.as_str()),
             revision: key.map(|key| key.revision.as_str()),
             rule: self.rule.map(Rule::as_str),

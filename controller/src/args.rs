@@ -1,0 +1,143 @@
+//! What was typed, under Argo's names where Argo has one.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{ArgAction, Parser, ValueEnum};
+
+use crate::publish::Scope;
+use crate::run::Options;
+
+const EXAMPLES: &str = "\
+Examples:
+  # In a cluster, with the pod's own account.
+  sluice-controller
+
+  # On this machine, for whatever the kubeconfig leads to, alone.
+  sluice-controller --kubeconfig ./kubeconfig --leader-elect=false --uplink-listen 127.0.0.1:0
+
+When it serves, one line of JSON on stdout says where:
+  {\"uplink\":\"http://127.0.0.1:9190\",\"status\":\"http://127.0.0.1:8090\"}
+
+Exit codes: 0 stopped, 1 failed or no longer the leader, 2 wrong usage.";
+
+/// Takes Rollouts through their steps, and tells the proxies which traffic goes where.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "sluice-controller", version, after_long_help = EXAMPLES)]
+pub struct Args {
+    /// Watch only one namespace, the one of --namespace.
+    #[arg(long)]
+    pub namespaced: bool,
+    /// The namespace of the lease, and of everything with --namespaced. Default: the kubeconfig's,
+    /// or the pod's.
+    #[arg(long, short = 'n')]
+    pub namespace: Option<String>,
+    /// How to reach the API server. Default: the pod's account, or as kubectl does.
+    #[arg(long, env = "KUBECONFIG")]
+    pub kubeconfig: Option<PathBuf>,
+    /// Where proxies connect; loopback only.
+    #[arg(long, default_value = "127.0.0.1:9190")]
+    pub uplink_listen: SocketAddr,
+    /// Where /metrics, /livez and /readyz are.
+    #[arg(long, default_value = "127.0.0.1:8090")]
+    pub status_listen: SocketAddr,
+    /// Work only while holding the lease; false takes it from whoever has it.
+    #[arg(long, default_value_t = true, action = ArgAction::Set, num_args = 0..=1, default_missing_value = "true")]
+    pub leader_elect: bool,
+    /// How long others wait for a leader that is silent.
+    #[arg(long, default_value = "15s", value_parser = duration)]
+    pub leader_election_lease_duration: Duration,
+    /// How long a leader tries to renew before it stops.
+    #[arg(long, default_value = "10s", value_parser = duration)]
+    pub leader_election_renew_deadline: Duration,
+    /// How long between two tries.
+    #[arg(long, default_value = "2s", value_parser = duration)]
+    pub leader_election_retry_period: Duration,
+    /// What is logged: error, warn, info, debug, trace, or a filter such as `info,sluice_controller=debug`.
+    #[arg(long, default_value = "info")]
+    pub loglevel: String,
+    /// How it is logged, on stderr.
+    #[arg(long, default_value = "text")]
+    pub logformat: LogFormat,
+    /// A file for the line of JSON that says where this serves, beside stdout.
+    #[arg(long)]
+    pub ready_file: Option<PathBuf>,
+}
+
+/// The form of log lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// For machines.
+    Json,
+}
+
+// === impl Args ===
+
+impl Args {
+    /// What the controller runs on, with the client's own namespace as default.
+    pub fn options(&self, default_namespace: &str, identity: String) -> Options {
+        let namespace = self.namespace.clone().unwrap_or_else(|| default_namespace.to_owned());
+        let mut options = Options::local(&namespace, &identity);
+        options.uplink_listen = self.uplink_listen;
+        options.status_listen = Some(self.status_listen);
+        options.scope = if self.namespaced { Scope::Namespace(namespace) } else { Scope::Cluster };
+        options.election.competes = self.leader_elect;
+        options.election.lease_duration = self.leader_election_lease_duration;
+        options.election.renew_deadline = self.leader_election_renew_deadline;
+        options.election.retry_period = self.leader_election_retry_period;
+        options
+    }
+
+    /// What cannot be, before anything starts.
+    pub fn check(&self) -> Result<(), String> {
+        let (lease, renew, retry) = (
+            self.leader_election_lease_duration,
+            self.leader_election_renew_deadline,
+            self.leader_election_retry_period,
+        );
+        if lease <= renew || renew <= retry || retry.is_zero() {
+            return Err(format!(
+                "--leader-election-lease-duration {lease:?} must be longer than \
+                 --leader-election-renew-deadline {renew:?}, and that longer than \
+                 --leader-election-retry-period {retry:?}"
+            ));
+        }
+        Ok(())
+    }
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let parsed = crds::duration::GoDuration::parse(text).map_err(|error| error.to_string())?;
+    parsed.to_std().ok_or_else(|| format!("{text:?} is negative"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flags_are_argos_where_argo_has_one() {
+        let typed = "x --namespaced -n team --leader-elect=false --loglevel debug --logformat json \
+                     --leader-election-lease-duration 1m --uplink-listen 127.0.0.1:0";
+        let args = Args::try_parse_from(typed.split_whitespace()).expect("valid");
+        assert_eq!(args.check(), Ok(()));
+        let options = args.options("default", "me".to_owned());
+        assert_eq!(options.scope, Scope::Namespace("team".to_owned()));
+        assert_eq!(options.election.namespace, "team");
+        assert!(!options.election.competes);
+        assert_eq!(options.election.lease_duration, Duration::from_mins(1));
+        let plain = Args::try_parse_from(["x"]).expect("valid");
+        assert!(plain.leader_elect);
+        assert_eq!(plain.options("ns", "me".to_owned()).election.namespace, "ns");
+    }
+
+    #[test]
+    fn periods_that_would_let_two_lead_are_refused() {
+        let args = ["x", "--leader-election-renew-deadline", "15s"];
+        let refused = Args::try_parse_from(args).expect("parses").check().expect_err("refused");
+        assert!(refused.contains("renew-deadline 15s"), "{refused}");
+    }
+}

@@ -1,0 +1,148 @@
+//! Phase, message and conditions.
+
+use crds::rollout::RolloutStatus;
+use serde_json::{Value, json};
+
+use super::super::conditions::{self, Verdict};
+use super::super::phase;
+use super::world::World;
+
+#[test]
+fn the_phase_is_the_first_row_that_fits() {
+    let condition = |type_: &str, reason: &str, message: &str| json!({
+        "type": type_, "status": "False", "reason": reason, "message": message,
+        "lastUpdateTime": "2026-11-23T12:00:00Z", "lastTransitionTime": "2026-11-23T12:00:00Z",
+    });
+    let pause = json!([{"reason": "CanaryPauseStep", "startTime": "2026-11-23T12:00:00Z"}]);
+    let done = json!({"updatedReplicas": 10, "availableReplicas": 10, "stableRS": "a", "currentPodHash": "a"});
+    let with = |changes: Value| {
+        let mut status = done.clone();
+        json_patch::merge(&mut status, &changes);
+        status
+    };
+    let table = [
+        (false, with(json!({"conditions": [condition("InvalidSpec", "InvalidSpec", "bad")]})), "Degraded", "InvalidSpec: bad"),
+        (true, with(json!({"conditions": [condition("Progressing", "RolloutAborted", "gone")]})), "Degraded", "RolloutAborted: gone"),
+        (
+            false,
+            with(json!({"conditions": [condition("Progressing", "ProgressDeadlineExceeded", "slow")]})),
+            "Degraded",
+            "ProgressDeadlineExceeded: slow",
+        ),
+        (true, with(json!({"pauseConditions": pause})), "Paused", "manually paused"),
+        (false, with(json!({"pauseConditions": pause})), "Paused", "CanaryPauseStep"),
+        (false, with(json!({"updatedReplicas": 9})), "Progressing", "more replicas need to be updated"),
+        (false, with(json!({"availableReplicas": 9})), "Progressing", "updated replicas are still becoming available"),
+        (false, with(json!({"stableRS": "b"})), "Progressing", "waiting for all steps to complete"),
+        (false, with(json!({"stableRS": null})), "Progressing", "waiting for all steps to complete"),
+        (false, with(json!({"replicas": 20})), "Healthy", ""),
+    ];
+    let mut rollout = World::new(json!([])).rollout;
+    for (paused, status, phase, message) in table {
+        rollout.spec.paused = Some(paused);
+        let typed: RolloutStatus = serde_json::from_value(status.clone()).unwrap();
+        let (is, says) = phase::of(&rollout, &typed);
+        assert_eq!((is.as_str(), says.as_str()), (phase, message), "{status}");
+    }
+}
+
+#[test]
+fn a_condition_changes_with_status_or_reason_and_transits_with_status() {
+    let at = |second| jiff::Timestamp::from_second(second).unwrap();
+    let mut conditions = Vec::new();
+    assert!(conditions::set(&mut conditions, conditions::new("Available", Verdict::True, "A", "one"), at(1)));
+    assert!(!conditions::set(&mut conditions, conditions::new("Available", Verdict::True, "A", "two"), at(2)));
+    assert_eq!(conditions[0].message, "one");
+    assert!(conditions::set(&mut conditions, conditions::new("Available", Verdict::True, "B", "three"), at(3)));
+    assert_eq!((conditions[0].last_update_time.0, conditions[0].last_transition_time.0), (at(3), at(1)));
+    assert!(conditions::set(&mut conditions, conditions::new("Available", Verdict::False, "B", "four"), at(4)));
+    assert_eq!((conditions.len(), conditions[0].last_transition_time.0), (1, at(4)));
+}
+
+fn reason(world: &World, type_: &str) -> Option<(String, String)> {
+    let status = world.status();
+    let condition = status.conditions.iter().find(|condition| condition.type_ == type_)?;
+    Some((condition.status.clone(), condition.reason.clone()))
+}
+
+fn is(world: &World, type_: &str) -> (String, String) {
+    reason(world, type_).unwrap_or_default()
+}
+
+fn pair(status: &str, reason: &str) -> (String, String) {
+    (status.to_owned(), reason.to_owned())
+}
+
+#[test]
+fn conditions_tell_the_story_of_a_release() {
+    let mut world = World::new(json!([{"setWeight": 20}, {"pause": {}}]));
+    world.step();
+    assert_eq!(is(&world, "Progressing"), pair("True", "NewReplicaSetCreated"));
+    world.settle();
+    assert_eq!(is(&world, "Progressing"), pair("True", "NewReplicaSetAvailable"));
+    assert_eq!(is(&world, "Available"), pair("True", "AvailableReason"));
+    assert_eq!(is(&world, "Completed"), pair("True", "RolloutCompleted"));
+    assert_eq!(is(&world, "Healthy"), pair("True", "RolloutHealthy"));
+    assert_eq!(reason(&world, "Paused"), None);
+    world.release(2);
+    world.settle();
+    assert_eq!(is(&world, "Progressing"), pair("Unknown", "RolloutPaused"));
+    assert_eq!(is(&world, "Paused"), pair("True", "RolloutPaused"));
+    assert_eq!(is(&world, "Completed"), pair("False", "RolloutCompleted"));
+    assert_eq!(is(&world, "Healthy"), pair("False", "RolloutHealthy"));
+    world.status_mut().abort = Some(true);
+    world.settle();
+    assert_eq!(is(&world, "Progressing"), pair("False", "RolloutAborted"));
+    world.status_mut().abort = Some(false);
+    world.step();
+    assert_eq!(is(&world, "Progressing"), pair("Unknown", "RolloutRetry"));
+    assert!(world.status().aborted_at.is_some(), "the pass after this one must know of the retry");
+    world.settle();
+    assert_eq!(is(&world, "Paused"), pair("True", "RolloutPaused"));
+    world.status_mut().pause_conditions.clear();
+    world.step();
+    assert_eq!(is(&world, "Progressing"), pair("Unknown", "RolloutResumed"));
+    assert_eq!(is(&world, "Paused"), pair("False", "RolloutPaused"));
+}
+
+#[test]
+fn too_long_without_progress_is_said_and_forgotten_with_progress() {
+    let mut world = World::updating(json!([{"setWeight": 20}, {"pause": {}}, {"setWeight": 60}]));
+    world.status_mut().pause_conditions.clear();
+    // The pods for 60 % come up too slowly.
+    for _ in 0..6 {
+        world.step();
+    }
+    assert_eq!(world.set(2).desired, 6);
+    let at = world.plan().requeue_at.unwrap();
+    assert!(at > world.now);
+    world.pass(601);
+    world.step();
+    assert_eq!(is(&world, "Progressing"), pair("False", "ProgressDeadlineExceeded"));
+    assert_eq!(world.status().phase.unwrap().as_str(), "Degraded");
+    world.settle();
+    assert_eq!(world.status().phase.unwrap().as_str(), "Healthy");
+}
+
+#[test]
+fn an_invalid_spec_is_said_once_and_an_abort_is_heard_in_spite_of_it() {
+    let mut world = World::updating(json!([{"setWeight": 20}, {"pause": {}}]));
+    world.observed.services.clear();
+    let errors = crate::rollout::spec::check(&world.rollout, &world.observed).unwrap_err();
+    assert_eq!(errors.len(), 2, "{errors:?}");
+    let plan = super::super::refuse(&world.rollout, &errors, world.now);
+    let status = plan.status.unwrap();
+    let message = "InvalidSpec: The Rollout \"web\" is invalid: spec.strategy.canary.stableService: Invalid value: \
+                   \"stable\": service \"stable\" not found";
+    assert_eq!(status.message.as_deref(), Some(message));
+    world.rollout.status = Some(status);
+    world.status_mut().abort = Some(true);
+    world.pass(1);
+    let again = super::super::refuse(&world.rollout, &errors, world.now);
+    assert_eq!(again.status, world.rollout.status);
+    assert!(again.events.is_empty());
+    let ordered = again.actions.iter().any(|action| {
+        matches!(action, super::super::Action::OrderTraffic { order, lowers: true } if order.weight == 0)
+    });
+    assert!(ordered, "{again:#?}");
+}

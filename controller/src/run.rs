@@ -1,0 +1,326 @@
+//! The controller put together.
+//!
+//! Ports first, then the caches, then the lease. Whoever holds it reads the cluster to its end,
+//! makes the first documents, and only then serves proxies and starts the planners. Whoever loses
+//! it stops as a whole: the process ends and is started again as a follower.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use clap::Parser as _;
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Client, Config};
+use thiserror::Error;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::args::{Args, LogFormat};
+use crate::clock::Clock;
+use crate::fleets::Fleets;
+use crate::leader::{Election, Leadership, Lost};
+use crate::publish::{Scope, Watches};
+use crate::traffic::Traffic;
+use crate::uplink_server::{self, BindError, Serving};
+use crate::{rollout, status_server};
+
+/// How a controller runs.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// What is watched.
+    pub scope: Scope,
+    /// Where proxies connect; loopback only.
+    pub uplink_listen: SocketAddr,
+    /// Where health and metrics are; nowhere when unset.
+    pub status_listen: Option<SocketAddr>,
+    /// How the lease is taken.
+    pub election: Election,
+}
+
+/// Why a controller does not start.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// The uplink's port.
+    #[error("the uplink cannot be served")]
+    Uplink(#[from] BindError),
+    /// A port.
+    #[error("cannot listen on {address}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+/// Why a controller ended that nobody stopped.
+#[derive(Debug, Error)]
+pub enum RunError {
+    /// Somebody else leads, or may.
+    #[error("no longer the leader")]
+    Lost(#[from] Lost),
+    /// The uplink's server.
+    #[error("the uplink broke")]
+    Uplink(#[from] tonic::transport::Error),
+}
+
+/// A controller that runs.
+#[derive(Debug)]
+pub struct Running {
+    /// Where proxies connect.
+    pub uplink_addr: SocketAddr,
+    /// Where health and metrics are.
+    pub status_addr: Option<SocketAddr>,
+    /// What the proxies have and say.
+    pub fleets: Arc<Fleets>,
+    /// Ends it; it then finishes what it does.
+    pub stop: CancellationToken,
+    /// Its end.
+    pub join: JoinHandle<Result<(), RunError>>,
+    serving: watch::Receiver<Serving>,
+}
+
+/// What the parts share.
+#[derive(Clone)]
+struct Shared {
+    client: Client,
+    clock: Clock,
+    fleets: Arc<Fleets>,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+}
+
+// === impl Options ===
+
+impl Options {
+    /// For one machine: any free port of the uplink, no status port, the lease without competition.
+    pub fn local(namespace: &str, identity: &str) -> Self {
+        Self {
+            scope: Scope::Cluster,
+            uplink_listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            status_listen: None,
+            election: Election { competes: false, ..Election::new(namespace, identity) },
+        }
+    }
+}
+
+// === impl Running ===
+
+impl Running {
+    /// Waits until proxies are served; false when it ended before.
+    pub async fn serves(&self) -> bool {
+        self.serving.clone().wait_for(|serving| *serving == Serving::Serves).await.is_ok()
+    }
+}
+
+/// Starts a controller in this process.
+pub async fn start(client: Client, clock: Clock, options: Options) -> Result<Running, StartError> {
+    let uplink = uplink_server::bind(options.uplink_listen).await?;
+    let status = match options.status_listen {
+        Some(address) => Some(listen(address).await?),
+        None => None,
+    };
+    let uplink_addr = local_address(&uplink, options.uplink_listen)?;
+    let status_addr = match (&status, options.status_listen) {
+        (Some(listener), Some(address)) => Some(local_address(listener, address)?),
+        _ => None,
+    };
+    let (fleets, stop) = (Arc::new(Fleets::new(clock)), CancellationToken::new());
+    let (told, serving) = watch::channel(Serving::Follows(None));
+    let shared = Shared {
+        client,
+        clock,
+        fleets: fleets.clone(),
+        tasks: TaskTracker::new(),
+        stop: stop.clone(),
+    };
+    if let Some(listener) = status {
+        let served = status_server::serve(listener, fleets.clone(), serving.clone(), stop.clone());
+        shared.tasks.spawn(served);
+    }
+    let join = tokio::spawn(run(shared, options, uplink, told));
+    Ok(Running { uplink_addr, status_addr, fleets, stop, join, serving })
+}
+
+/// Runs until stopped or until something broke; every task has ended then.
+async fn run(
+    shared: Shared,
+    options: Options,
+    uplink: TcpListener,
+    told: watch::Sender<Serving>,
+) -> Result<(), RunError> {
+    let Shared { client, fleets, tasks, stop, .. } = shared.clone();
+    let watches = Watches::start(&client, &options.scope, &tasks, &stop);
+    tasks.spawn({
+        let (fleets, stop) = (fleets.clone(), stop.clone());
+        async move { fleets.watch_deadlines(stop).await }
+    });
+    let serving = told.subscribe();
+    let served = async {
+        let served = uplink_server::serve(uplink, fleets, serving, stop.clone()).await;
+        stop.cancel();
+        served.map_err(RunError::from)
+    };
+    let led = async {
+        let led = lead(shared.clone(), options, watches, told).await;
+        stop.cancel();
+        led
+    };
+    let (served, led) = tokio::join!(served, led);
+    tasks.close();
+    tasks.wait().await;
+    led.and(served)
+}
+
+/// Takes the lease, reads the cluster, serves, and keeps the lease.
+async fn lead(
+    shared: Shared,
+    options: Options,
+    watches: Watches,
+    told: watch::Sender<Serving>,
+) -> Result<(), RunError> {
+    let Shared { client, clock, fleets, tasks, stop } = shared.clone();
+    let follow = |leader| drop(told.send_replace(Serving::Follows(Some(leader))));
+    let leadership = tokio::select! {
+        leadership = options.election.acquire(client, clock, follow) => leadership,
+        () = stop.cancelled() => return Ok(()),
+    };
+    told.send_replace(Serving::Syncing);
+    fleets.begin_term(leadership.term);
+    tasks.spawn(act(shared, watches, told));
+    keep(leadership, stop).await
+}
+
+async fn keep(leadership: Leadership, stop: CancellationToken) -> Result<(), RunError> {
+    leadership.keep(stop).await.map_err(RunError::from)
+}
+
+/// What only the leader does.
+async fn act(shared: Shared, watches: Watches, told: watch::Sender<Serving>) {
+    let Shared { client, clock, fleets, tasks, stop } = shared;
+    tokio::select! {
+        () = watches.synced() => {}
+        () = stop.cancelled() => return,
+    }
+    let begin = || {
+        told.send_replace(Serving::Serves);
+        tracing::info!("serving proxies");
+        let traffic: Arc<dyn Traffic> = fleets.clone();
+        tasks.spawn(rollout::run(client.clone(), clock, traffic, stop.clone()));
+    };
+    watches.publish(&fleets, begin).await;
+}
+
+async fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {
+    let failed = |source| StartError::Listen { address, source };
+    TcpListener::bind(address).await.map_err(failed)
+}
+
+fn local_address(listener: &TcpListener, address: SocketAddr) -> Result<SocketAddr, StartError> {
+    listener.local_addr().map_err(|source| StartError::Listen { address, source })
+}
+
+/// The program: parses `args` (the first is the program's name), runs, and says how it ended.
+pub fn main_from(args: impl IntoIterator<Item = std::ffi::OsString>) -> ExitCode {
+    // The first thing of all: rustls takes the process-wide provider when a client is made.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let args = match Args::try_parse_from(args) {
+        Ok(args) => args,
+        Err(error) => error.exit(),
+    };
+    log(&args);
+    if let Err(message) = args.check() {
+        tracing::error!("{message}");
+        return ExitCode::from(2);
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let ended = runtime.context("no runtime").and_then(|runtime| runtime.block_on(serve(&args)));
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn log(args: &Args) {
+    let filter = tracing_subscriber::EnvFilter::try_new(&args.loglevel);
+    let filter = filter.unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // A program that contains this one may have set up its log before.
+    let _ = match args.logformat {
+        LogFormat::Text => lines.try_init(),
+        LogFormat::Json => lines.json().flatten_event(true).try_init(),
+    };
+}
+
+async fn serve(args: &Args) -> anyhow::Result<()> {
+    let config = config(args.kubeconfig.as_deref()).await.context("no way to an API server")?;
+    let namespace = config.default_namespace.clone();
+    let client = Client::try_from(config).context("no client for the API server")?;
+    let clock = Clock::system();
+    let options = args.options(&namespace, identity(clock));
+    let running = start(client, clock, options).await?;
+    let stop = running.stop.clone();
+    tokio::spawn(async move {
+        signalled().await;
+        stop.cancel();
+    });
+    if running.serves().await {
+        announce(args, &running).context("cannot say where this serves")?;
+    }
+    running.join.await.context("the controller panicked")??;
+    Ok(())
+}
+
+async fn config(kubeconfig: Option<&Path>) -> anyhow::Result<Config> {
+    let Some(path) = kubeconfig else { return Ok(Config::infer().await?) };
+    let kubeconfig = Kubeconfig::read_from(path)?;
+    Ok(Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?)
+}
+
+/// Different for each process, so that each start is a transition of the lease.
+fn identity(clock: Clock) -> String {
+    let host = std::env::var("HOSTNAME").unwrap_or_else(|_| "localhost".to_owned());
+    format!("{host}_{}_{:x}", std::process::id(), clock.now().as_microsecond())
+}
+
+/// One line of JSON on stdout, and in a file where one is wanted: written aside and renamed, so that
+/// nobody reads half of it.
+fn announce(args: &Args, running: &Running) -> anyhow::Result<()> {
+    use std::io::Write as _;
+    let address = |address: SocketAddr| format!("http://{address}");
+    let line = serde_json::json!({
+        "uplink": address(running.uplink_addr),
+        "status": running.status_addr.map(address),
+    });
+    if let Some(path) = &args.ready_file {
+        let aside = path.with_extension("partial");
+        std::fs::write(&aside, format!("{line}\n"))?;
+        std::fs::rename(&aside, path)?;
+    }
+    let mut stdout = std::io::stdout().lock();
+    writeln!(stdout, "{line}")?;
+    stdout.flush()?;
+    Ok(())
+}
+
+/// SIGTERM or SIGINT; where neither can be waited for, never.
+async fn signalled() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+}
