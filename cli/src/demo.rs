@@ -17,21 +17,21 @@ use crate::up::{Signals, begin_log, complain};
 
 pub mod app;
 
-mod releases;
+pub mod releases;
 
-mod load;
+pub mod load;
 
-mod ledger;
+pub mod ledger;
 
-mod stage;
+pub mod stage;
 
-mod watch;
+pub mod watch;
 
-mod screen;
+pub mod screen;
 
-mod terminal;
+pub mod terminal;
 
-mod summary;
+pub mod summary;
 
 use stage::{Place, Stage};
 use terminal::{Stream, Terminal};

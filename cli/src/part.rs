@@ -52,7 +52,7 @@ impl Part {
         match self {
             Self::Supervisor => supervisor::main(rest),
             Self::Proxy => proxy::run::main_from(named("sluice-proxy", rest)),
-            Self::Controller => { let _ = named("sluice-controller", rest); ExitCode::FAILURE },
+            Self::Controller => controller::run::main_from(named("sluice-controller", rest)),
             Self::App => app::main(named("sluice-demo-app", rest)),
         }
     }

@@ -24,15 +24,15 @@ use crate::part::Exe;
 
 pub mod cluster;
 
-mod keep;
-mod log_file;
+pub mod keep;
+pub mod log_file;
 
-mod fleets;
+pub mod fleets;
 
 pub mod apply;
 pub mod manifests;
 
-pub(crate) mod ask;
+pub mod ask;
 
 pub use cluster::{Cluster, ClusterError, Options};
 pub use fleets::Fleets;

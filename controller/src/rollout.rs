@@ -5,15 +5,15 @@
 //! ([`apply`]): services, traffic, analysis, scaling, and last the status. Each part is told only
 //! what the one before it found, and only the first and the last know that there is a cluster.
 
-mod watch;
 mod queue;
+mod watch;
 
-mod caches;
-pub mod observe;
-pub mod spec;
-pub mod plan;
 pub mod apply;
+mod caches;
 mod events;
+pub mod observe;
+pub mod plan;
+pub mod spec;
 
 pub mod hash;
 pub mod names;

@@ -215,3 +215,6 @@ impl ProxyStream {
         tracing::info!(fleet = self.hello.fleet, proxy = self.hello.proxy, why, "proxy disconnected");
     }
 }
+
+#[cfg(test)]
+mod tests;

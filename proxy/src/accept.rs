@@ -92,17 +92,29 @@ fn bind_one(address: SocketAddr) -> io::Result<TcpListener> {
     Ok(socket.into())
 }
 
-/// Accepts until the task is aborted.
+/// Accepts until the worker closes its listeners, and then what the kernel has accepted already: a
+/// client whose connection is established has done nothing to be reset for.
 pub(crate) async fn accept(
     worker: Rc<Worker>,
     listener: tokio::net::TcpListener,
     kind: ListenerKind,
 ) {
+    let mut place = None;
     loop {
-        match listener.accept().await {
-            Ok((stream, peer)) => admit(&worker, stream, peer, kind),
+        let accepted = poll_fn(|context| {
+            if place.is_none() {
+                place = Some(worker.connections.enter(context.waker()));
+            }
+            match listener.poll_accept(context) {
+                Poll::Pending if worker.is_closing() => Poll::Ready(None),
+                polled => polled.map(Some),
+            }
+        });
+        match accepted.await {
+            None => return,
+            Some(Ok((stream, peer))) => admit(&worker, stream, peer, kind),
             // Out of descriptors or memory: spinning would only make it worse.
-            Err(_) => tokio::time::sleep(ACCEPT_BACKOFF).await,
+            Some(Err(_)) => tokio::time::sleep(ACCEPT_BACKOFF).await,
         }
     }
 }
@@ -131,7 +143,7 @@ fn admit(worker: &Rc<Worker>, stream: TcpStream, peer: SocketAddr, kind: Listene
 
 async fn serve_plain(worker: Rc<Worker>, stream: TcpStream, peer: SocketAddr) {
     let limit = worker.shared.limits().head_timeout;
-    let Ok(Ok(is_http2)) = tokio::time::timeout(limit, begins_with_preface(&stream)).await else {
+    let Some(Ok(is_http2)) = before(&worker, limit, begins_with_preface(&stream)).await else {
         return;
     };
     let connection = Rc::new(Connection::plain(peer, worker.shared.limits()));
@@ -141,6 +153,27 @@ async fn serve_plain(worker: Rc<Worker>, stream: TcpStream, peer: SocketAddr) {
     } else {
         serve_http1(worker, connection, io).await;
     }
+}
+
+/// What comes before the first request must come in time, and before the proxy stops: a connection
+/// that was made in advance and never used holds up no drain.
+async fn before<T>(
+    worker: &Worker,
+    limit: Duration,
+    preparing: impl Future<Output = T>,
+) -> Option<T> {
+    let mut preparing = std::pin::pin!(tokio::time::timeout(limit, preparing));
+    let mut place = None;
+    poll_fn(|context| {
+        if worker.is_stopping() {
+            return Poll::Ready(None);
+        }
+        if place.is_none() {
+            place = Some(worker.connections.enter(context.waker()));
+        }
+        preparing.as_mut().poll(context).map(Result::ok)
+    })
+    .await
 }
 
 /// Looks at the first bytes without taking them.
@@ -170,7 +203,7 @@ async fn serve_tls(worker: Rc<Worker>, stream: TcpStream, peer: SocketAddr) {
     drop(snapshot);
     let limit = worker.shared.limits().handshake_timeout;
     let handshake = TlsAcceptor::from(config).accept(stream);
-    let Ok(Ok(stream)) = tokio::time::timeout(limit, handshake).await else {
+    let Some(Ok(stream)) = before(&worker, limit, handshake).await else {
         rejected.add(1);
         return;
     };

@@ -365,3 +365,6 @@ fn tripped(trip: &Trip) -> proto::Fuse {
         reason: trip.reason.clone(),
     }
 }
+
+#[cfg(test)]
+mod tests;

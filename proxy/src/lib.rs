@@ -5,27 +5,48 @@
 //! relay bodies → **observe** → perhaps retry. The modules stand in that order; the control side
 //! (configuration, uplink, fuse, metrics, drain) follows.
 
+pub mod worker;
+
 pub mod accept;
-pub mod access_log;
-pub mod clock;
-mod cluster;
-mod error;
-mod forward;
-pub mod observe;
-pub mod random;
-mod relay;
+
+pub mod tls;
+
+mod wire;
+
 mod request;
-mod respond;
+
 pub mod route;
-pub mod snapshot;
+
 mod split;
+
+mod cluster;
+
+mod upstream;
+
+mod forward;
+
+mod relay;
+
+pub mod observe;
+
+mod error;
+
+mod respond;
+
+pub mod access_log;
+
+// What it all rests on.
+
+pub mod snapshot;
+
 pub mod state;
+
+pub mod clock;
+
+pub mod random;
+
 #[cfg(test)]
 mod testing;
-pub mod tls;
-mod upstream;
-mod wire;
-pub mod worker;
 
 // The control side: what configures, judges, shows and ends the above.
 

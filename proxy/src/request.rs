@@ -8,8 +8,9 @@ use std::convert::Infallible;
 use std::rc::Rc;
 
 use http::header::{HeaderName, HeaderValue, SET_COOKIE};
-use http::{Method, Request, Response, Version};
+use http::{Method, Request, Response, StatusCode, Version};
 use hyper::body::{Body, Incoming};
+use hyper::upgrade::OnUpgrade;
 
 use crate::error::{RequestError, Sent, UpstreamError};
 use crate::forward;
@@ -29,12 +30,23 @@ pub(crate) mod exchange;
 mod target;
 mod upgrade;
 
-use attempt::{Failed, Spare};
+use attempt::Spare;
 use exchange::{Exchange, Routed};
 use target::Target;
 
 /// Tells the client that stable answered what the canary had failed.
 const X_SLUICE_FALLBACK: HeaderName = HeaderName::from_static("x-sluice-fallback");
+
+/// A request that knows where to go.
+struct Prepared {
+    route: Rc<LocalRoute>,
+    routed: Routed,
+    /// What is to be sent; taken while an upstream has it.
+    request: Option<Request<UpstreamBody>>,
+    spare: Spare,
+    /// The client's side of the tunnel that it asked for.
+    upgrade: Option<OnUpgrade>,
+}
 
 /// Answers a request. Dropped before it is done when the client goes away, which cancels everything.
 pub(crate) async fn serve(
@@ -42,42 +54,64 @@ pub(crate) async fn serve(
     connection: Rc<Connection>,
     request: Request<Incoming>,
 ) -> Result<Response<ResponseBody>, Infallible> {
+    let version = request.version();
     let mut exchange = Exchange::begin(worker, connection, &request);
-    Ok(match proxy(&mut exchange, request).await {
+    let answered = match prepare(&mut exchange, request) {
+        Ok(mut prepared) => {
+            let answered = answer(&mut exchange, &mut prepared).await;
+            answered.and_then(|response| finish(&mut exchange, prepared, response))
+        }
+        Err(error) => Err(error),
+    };
+    Ok(match answered {
         Ok(response) => response.map(|incoming| ResponseBody::Relayed(incoming, exchange)),
         Err(error) => {
             exchange.refused(error);
-            respond::respond(error).map(|text| ResponseBody::Own(Some(text), exchange))
+            respond::respond(error, version).map(|text| ResponseBody::Own(Some(text), exchange))
         }
     })
 }
 
-async fn proxy(
+/// Everything up to the first byte to an upstream. It waits for nothing, so what it needs on the way
+/// takes no room in the request's future.
+fn prepare(
     exchange: &mut Exchange,
-    request: Request<Incoming>,
-) -> Result<Response<Incoming>, RequestError> {
+    mut request: Request<Incoming>,
+) -> Result<Box<Prepared>, RequestError> {
     let target = Target::of(&request)?;
     let route = route(exchange, &request, &target)?;
-    let mut routed = choose_side(exchange, &request, &route);
+    let routed = choose_side(exchange, &request, &route);
     exchange.routed(&route, routed.rule);
     let tunnel = upgrade::asked(&request, &target, &routed.arm);
-    let mut request = request;
-    let client_upgrade = tunnel.is_some().then(|| hyper::upgrade::on(&mut request));
-    forward::request_headers(
-        request.headers_mut(),
-        &target.host,
-        &exchange.connection().hop,
-    );
+    let upgrade = tunnel.is_some().then(|| hyper::upgrade::on(&mut request));
+    let hop = &exchange.connection().hop;
+    forward::request_headers(request.headers_mut(), &target.host, hop);
     if let Some(protocol) = &tunnel {
         upgrade::ask(request.headers_mut(), protocol);
     }
-    let (request, spare) = replayable(exchange, request, &target);
-    let mut response = answer(exchange, &route, &routed, (request, spare)).await?;
-    if let Some(cookie) = routed.set_cookie.take() {
+    exchange.worker().budget.deposit();
+    let (request, spare) = replayable(request, target.host);
+    let request = Some(request);
+    Ok(Box::new(Prepared {
+        route,
+        routed,
+        request,
+        spare,
+        upgrade,
+    }))
+}
+
+/// Makes the upstream's response head ready for the client.
+fn finish(
+    exchange: &mut Exchange,
+    prepared: Box<Prepared>,
+    mut response: Response<Incoming>,
+) -> Result<Response<Incoming>, RequestError> {
+    if let Some(cookie) = prepared.routed.set_cookie {
         response.headers_mut().append(SET_COOKIE, cookie);
     }
-    if response.status() == http::StatusCode::SWITCHING_PROTOCOLS {
-        return upgrade::switch(exchange, response, client_upgrade);
+    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        return upgrade::switch(exchange, response, prepared.upgrade);
     }
     forward::response_headers(response.headers_mut());
     *response.version_mut() = Version::HTTP_11;
@@ -135,11 +169,7 @@ fn choose_side(exchange: &Exchange, request: &Request<Incoming>, route: &Rc<Loca
 }
 
 /// Keeps what is needed to send the request again, where that can ever be allowed.
-fn replayable(
-    exchange: &Exchange,
-    request: Request<Incoming>,
-    target: &Target,
-) -> (Request<UpstreamBody>, Spare) {
+fn replayable(request: Request<Incoming>, host: HeaderValue) -> (Request<UpstreamBody>, Spare) {
     let idempotent = is_idempotent(request.method());
     let (parts, incoming) = request.into_parts();
     let tape = (idempotent && !incoming.is_end_stream()).then(SharedTape::default);
@@ -152,18 +182,22 @@ fn replayable(
     *request.method_mut() = parts.method;
     *request.uri_mut() = parts.uri;
     *request.headers_mut() = parts.headers;
-    exchange.worker().budget.deposit();
-    let spare = Spare::new(&request, idempotent, tape, target.host.clone());
+    let spare = Spare::new(&request, idempotent, tape, host);
     (request, spare)
 }
 
 /// The first attempt, and stable's answer where the canary failed it and that is allowed.
 async fn answer(
     exchange: &mut Exchange,
-    route: &Rc<LocalRoute>,
-    routed: &Routed,
-    (request, spare): (Request<UpstreamBody>, Spare),
+    prepared: &mut Prepared,
 ) -> Result<Response<Incoming>, RequestError> {
+    let Prepared {
+        route,
+        routed,
+        request,
+        spare,
+        ..
+    } = prepared;
     let may_fall_back = routed.arm.role == Role::Canary
         && spare.idempotent
         && route
@@ -171,42 +205,37 @@ async fn answer(
             .as_ref()
             .is_some_and(|split| split.fallback_to_stable);
     let waiting = exchange.enter(routed, route.timeout, may_fall_back);
-    let tried = attempt::attempt(exchange, &routed.arm, request, (&spare, &waiting)).await;
+    let tried = attempt::attempt(exchange, &routed.arm, request, (spare, &waiting)).await;
     let outcome = judge(exchange, tried, waiting);
-    if routed.arm.role == Role::Stable || FailedHead::of(&outcome).is_none() {
-        return outcome.map_err(|failed| failed.error);
-    }
-    let allowed = FailedHead::of(&outcome).and_then(|it| again(exchange, route, &it, &spare));
-    let Some((copy, rule)) = allowed else {
-        return outcome.map_err(|failed| failed.error);
+    let Some(failed) = Failed::of(&outcome).filter(|_| routed.arm.role == Role::Canary) else {
+        return outcome;
     };
-    // A request of which nothing was sent came back whole and needs no copy.
-    let (unsent, error) = match outcome {
-        Ok(_) => (None, None),
-        Err(failed) => (failed.request, Some(failed.error)),
+    let Some(rule) = again(exchange, route, &failed, (spare, request)) else {
+        return outcome;
     };
-    match unsent.map(|it| *it).or(copy) {
-        Some(request) => fall_back(exchange, route, request, (&spare, rule)).await,
-        None => Err(error.unwrap_or(RequestError::ClientGone)),
-    }
+    // What the canary did answer is dropped before stable is asked.
+    drop(outcome);
+    // Rare, and its room would be paid for by every request.
+    Box::pin(fall_back(exchange, route, request, (spare, rule))).await
 }
 
 /// What decides about a retry: how much was sent, and how it failed.
-struct FailedHead {
+struct Failed {
     class: FailureClass,
     sent: Sent,
 }
 
-/// Whether stable may answer, and with which request: the copy, or none where the original came back.
+/// Whether stable may answer, and why; the request to send is in its place then. One of which nothing
+/// was sent is still there; else the copy takes it.
 fn again(
     exchange: &Exchange,
     route: &LocalRoute,
-    failed: &FailedHead,
-    spare: &Spare,
-) -> Option<(Option<Request<UpstreamBody>>, Rule)> {
+    failed: &Failed,
+    (spare, request): (&Spare, &mut Option<Request<UpstreamBody>>),
+) -> Option<Rule> {
     // Nothing was sent, as no endpoint accepts connections: that is no usable endpoint.
     if failed.sent == Sent::Never && failed.class == FailureClass::Connect {
-        return Some((None, Rule::NoEndpoints));
+        return Some(Rule::NoEndpoints);
     }
     if !route
         .split
@@ -215,25 +244,25 @@ fn again(
     {
         return None;
     }
-    if !spare.idempotent {
-        exchange.retried(RetryResult::NotIdempotent);
-        return None;
-    }
-    let Some(copy) = spare.request() else {
-        exchange.retried(RetryResult::BodyTooLarge);
-        return None;
+    let copy = spare.request();
+    let refused = match copy {
+        _ if !spare.idempotent => Some(RetryResult::NotIdempotent),
+        None => Some(RetryResult::BodyTooLarge),
+        Some(_) if !exchange.worker().budget.withdraw() => Some(RetryResult::Budget),
+        Some(_) => None,
     };
-    if !exchange.worker().budget.withdraw() {
-        exchange.retried(RetryResult::Budget);
+    if let Some(result) = refused {
+        exchange.retried(result);
         return None;
     }
-    Some((Some(copy), Rule::Fallback))
+    *request = copy;
+    Some(Rule::Fallback)
 }
 
 async fn fall_back(
     exchange: &mut Exchange,
     route: &Rc<LocalRoute>,
-    request: Request<UpstreamBody>,
+    request: &mut Option<Request<UpstreamBody>>,
     (spare, rule): (&Spare, Rule),
 ) -> Result<Response<Incoming>, RequestError> {
     let canary = exchange.move_to(&route.stable, rule);
@@ -247,7 +276,7 @@ async fn fall_back(
     if let Some(canary) = canary {
         exchange.count_retry(&canary, result);
     }
-    let (mut response, lease) = tried.map_err(|failed| failed.error)?;
+    let (mut response, lease) = tried?;
     exchange.head(response.status().as_u16(), lease);
     if rule == Rule::Fallback {
         let stable = HeaderValue::from_static(Role::Stable.as_str());
@@ -259,9 +288,9 @@ async fn fall_back(
 /// Counts the first attempt's outcome, which is final for evidence whoever answers in the end.
 fn judge(
     exchange: &mut Exchange,
-    tried: Result<attempt::Answered, Failed>,
+    tried: Result<attempt::Answered, RequestError>,
     waiting: Waiting,
-) -> Result<Response<Incoming>, Failed> {
+) -> Result<Response<Incoming>, RequestError> {
     let too_old = waiting.leave();
     match tried {
         Ok((response, lease)) => {
@@ -270,11 +299,11 @@ fn judge(
             exchange.head(response.status().as_u16(), lease);
             Ok(response)
         }
-        Err(failed) => {
-            if let RequestError::Upstream(error) = failed.error {
+        Err(error) => {
+            if let RequestError::Upstream(error) = error {
                 exchange.judge(Some(error.class), too_old);
             }
-            Err(failed)
+            Err(error)
         }
     }
 }
@@ -287,20 +316,21 @@ fn is_idempotent(method: &Method) -> bool {
     )
 }
 
-// === impl FailedHead ===
+// === impl Failed ===
 
-impl FailedHead {
+impl Failed {
     /// `None` for an answer below 500, and where the client is to blame: nothing failed.
-    fn of(outcome: &Result<Response<Incoming>, Failed>) -> Option<Self> {
+    fn of(outcome: &Result<Response<Incoming>, RequestError>) -> Option<Self> {
         match outcome {
-            Ok(response) => response.status().is_server_error().then_some(Self {
+            Ok(response) if response.status().is_server_error() => Some(Self {
                 class: FailureClass::Status5xx,
                 sent: Sent::Maybe,
             }),
-            Err(failed) => match failed.error {
-                RequestError::Upstream(UpstreamError { class, sent }) => Some(Self { class, sent }),
-                _ => None,
-            },
+            Err(RequestError::Upstream(UpstreamError { class, sent })) => Some(Self {
+                class: *class,
+                sent: *sent,
+            }),
+            _ => None,
         }
     }
 }

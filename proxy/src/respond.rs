@@ -4,8 +4,8 @@
 //! the client sent appears in it.
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HeaderValue};
-use http::{Response, StatusCode};
+use http::header::{CONNECTION, CONTENT_TYPE, HeaderValue};
+use http::{Response, StatusCode, Version};
 
 use crate::error::{RequestError, UpstreamError};
 use crate::observe::FailureClass;
@@ -13,12 +13,17 @@ use crate::observe::FailureClass;
 /// Nginx's number for a client that went away; it is never sent, only counted and logged.
 pub(crate) const CLIENT_CLOSED: u16 = 499;
 
-/// The response to an error.
-pub(crate) fn respond(error: RequestError) -> Response<Bytes> {
+/// The response to an error. Where a message's framing is in doubt, its connection is not used again.
+pub(crate) fn respond(error: RequestError, version: Version) -> Response<Bytes> {
     let mut response = Response::new(Bytes::from(format!("{error}\n")));
     *response.status_mut() = status(error);
     let text = HeaderValue::from_static("text/plain; charset=utf-8");
     response.headers_mut().insert(CONTENT_TYPE, text);
+    if matches!(error, RequestError::Malformed(_)) && version < Version::HTTP_2 {
+        response
+            .headers_mut()
+            .insert(CONNECTION, HeaderValue::from_static("close"));
+    }
     response
 }
 
@@ -64,7 +69,28 @@ mod tests {
             (upstream(FailureClass::TooOld), 504),
         ];
         for (error, wanted) in rows {
-            assert_eq!(respond(error).status().as_u16(), wanted, "{error:?}");
+            assert_eq!(
+                respond(error, Version::HTTP_11).status().as_u16(),
+                wanted,
+                "{error:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn only_a_malformed_request_costs_its_connection() {
+        let malformed = RequestError::Malformed("no Host header");
+        for (error, version, closes) in [
+            (malformed, Version::HTTP_11, true),
+            (malformed, Version::HTTP_2, false),
+            (RequestError::NoRoute, Version::HTTP_11, false),
+        ] {
+            let response = respond(error, version);
+            assert_eq!(
+                response.headers().contains_key(CONNECTION),
+                closes,
+                "{error} {version:?}"
+            );
         }
     }
 }

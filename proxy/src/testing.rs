@@ -310,9 +310,18 @@ impl TestProxy {
             .expect("the series exists")
     }
 
+    /// Whether every worker has ended.
+    pub(crate) fn is_finished(&self) -> bool {
+        self.workers.iter().all(WorkerHandle::is_finished)
+    }
+
     /// Stops it and returns what its threads returned.
     pub(crate) fn stop(&mut self) -> std::io::Result<()> {
         self.shared.drain().stop(Clock.now());
+        self.join()
+    }
+
+    pub(crate) fn join(&mut self) -> std::io::Result<()> {
         self.workers.drain(..).try_for_each(WorkerHandle::join)
     }
 }

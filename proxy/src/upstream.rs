@@ -14,7 +14,7 @@ use std::time::Instant;
 
 use http::{Request, Response};
 use hyper::body::Incoming;
-use hyper::client::conn::{TrySendError, http1, http2};
+use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
@@ -73,11 +73,10 @@ enum Sender {
 }
 
 /// How sending failed.
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct SendFailure {
     pub(crate) kind: FailureKind,
     pub(crate) sent: Sent,
-    /// The whole request, where nothing of it was sent.
-    pub(crate) request: Option<Request<UpstreamBody>>,
 }
 
 /// Who broke it off.
@@ -114,14 +113,18 @@ impl LocalEndpoint {
         let pool = cluster.state.pool(worker);
         let (sender, reused) = match (kept, self.protocol) {
             (Some(sender), _) => (sender, true),
-            (None, Protocol::Http1) => {
-                (Sender::Http1(self.connect1(cluster, worker).await?), false)
-            }
+            (None, Protocol::Http1) => (
+                Sender::Http1(Box::pin(self.connect1(cluster, worker)).await?),
+                false,
+            ),
             (None, Protocol::H2c) => {
                 let _permit = self.connecting.acquire().await.map_err(io::Error::other)?;
                 match if fresh { None } else { self.kept() } {
                     Some(sender) => (sender, true),
-                    None => (Sender::Http2(self.connect2(cluster, worker).await?), false),
+                    None => (
+                        Sender::Http2(Box::pin(self.connect2(cluster, worker)).await?),
+                        false,
+                    ),
                 }
             }
         };
@@ -229,25 +232,43 @@ impl LocalEndpoint {
 // === impl Lease ===
 
 impl Lease {
-    /// Sends the request and waits for the response head, or for the deadline.
+    /// Sends the request and waits for the response head, or for the deadline. The request is put
+    /// back into its place where nothing of it was sent.
     pub(crate) async fn send(
         &mut self,
-        request: Request<UpstreamBody>,
+        request: &mut Option<Request<UpstreamBody>>,
         waiting: &Waiting,
     ) -> Result<Response<Incoming>, SendFailure> {
-        let sent = match self.sender.as_mut() {
-            Some(Sender::Http1(sender)) => {
-                until_deadline(sender.try_send_request(request), waiting).await
+        let never = SendFailure {
+            kind: FailureKind::Reset,
+            sent: Sent::Never,
+        };
+        let (Some(sender), Some(outgoing)) = (self.sender.as_mut(), request.take()) else {
+            return Err(never);
+        };
+        let sent = match sender {
+            Sender::Http1(sender) => {
+                until_deadline(sender.try_send_request(outgoing), waiting).await
             }
-            Some(Sender::Http2(shared)) => {
-                until_deadline(shared.sender.try_send_request(request), waiting).await
+            Sender::Http2(shared) => {
+                until_deadline(shared.sender.try_send_request(outgoing), waiting).await
             }
-            None => return Err(SendFailure::new(FailureKind::Reset, Sent::Never)),
         };
         match sent {
             Some(Ok(response)) => Ok(response),
-            Some(Err(error)) => Err(SendFailure::from_hyper(error, self.reused)),
-            None => Err(SendFailure::new(FailureKind::Timeout, Sent::Maybe)),
+            Some(Err(mut error)) => {
+                *request = error.take_message();
+                let unsent = request.is_some();
+                Err(if unsent {
+                    never
+                } else {
+                    SendFailure::of(&error.into_error(), self.reused)
+                })
+            }
+            None => Err(SendFailure {
+                kind: FailureKind::Timeout,
+                sent: Sent::Maybe,
+            }),
         }
     }
 
@@ -286,26 +307,17 @@ async fn until_deadline<T>(sending: impl Future<Output = T>, waiting: &Waiting) 
 // === impl SendFailure ===
 
 impl SendFailure {
-    fn new(kind: FailureKind, sent: Sent) -> Self {
-        Self {
-            kind,
-            sent,
-            request: None,
-        }
-    }
-
-    fn from_hyper(mut error: TrySendError<Request<UpstreamBody>>, reused: bool) -> Self {
-        if let Some(request) = error.take_message() {
+    fn of(error: &hyper::Error, reused: bool) -> Self {
+        if error.is_user() {
             return Self {
-                request: Some(request),
-                ..Self::new(FailureKind::Reset, Sent::Never)
+                kind: FailureKind::Client,
+                sent: Sent::Maybe,
             };
         }
-        let error = error.into_error();
-        if error.is_user() {
-            return Self::new(FailureKind::Client, Sent::Maybe);
-        }
         let sent = if reused { Sent::OnReused } else { Sent::Maybe };
-        Self::new(FailureKind::Reset, sent)
+        Self {
+            kind: FailureKind::Reset,
+            sent,
+        }
     }
 }

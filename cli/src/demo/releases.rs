@@ -92,8 +92,7 @@ impl Release {
 
 #[cfg(test)]
 mod tests {
-    use crds::plugin::metric::ProxyMetric;
-    use crds::plugin::routing::{ProxyRouting, Sticky};
+    use crds::plugin::{ProxyMetric, ProxyRouting, Sticky};
     use crds::{AnalysisTemplate, PLUGIN_NAME, Rollout, read};
 
     use super::*;

@@ -102,7 +102,7 @@ mod tests {
     use super::*;
 
     fn bad() -> AppLedger {
-        let at = |millis| Timestamp::from_millisecond(1_800_000_000_000 + millis).ok();
+        let at = |millis: i64| Timestamp::from_millisecond(1_800_000_000_000 + millis).ok();
         let (first_failure, last_request) = (at(0), at(1234));
         AppLedger { version: 3, requests: 57, failures: 18, first_failure, last_request }
     }

@@ -49,7 +49,7 @@ impl Seen {
     fn of(rollout: &Rollout) -> Self {
         let status = rollout.status.clone().unwrap_or_default();
         let canary = rollout.spec.strategy.as_ref().and_then(|it| it.canary.as_ref());
-        let steps = canary.map(|it| it.steps.as_slice()).unwrap_or_default();
+        let steps = canary.and_then(|it| it.steps.as_deref()).unwrap_or_default();
         let generation = rollout.metadata.generation.map(|generation| generation.to_string());
         Self {
             up_to_date: generation.is_some() && status.observed_generation == generation,

@@ -321,9 +321,10 @@ fn controller(
     let _ = std::fs::remove_file(&ready_file);
     let arguments = [
         ("--kubeconfig", kubeconfig.to_string_lossy().into_owned()),
-        ("--uplink", uplink.to_string()),
-        ("--status", "127.0.0.1:0".to_owned()),
-        ("--identity", "sluice-up".to_owned()),
+        ("--uplink-listen", uplink.to_string()),
+        ("--status-listen", "127.0.0.1:0".to_owned()),
+        // Nobody else competes, and one that was killed must not wait for its own lease to end.
+        ("--leader-elect", "false".to_owned()),
         ("--ready-file", ready_file.to_string_lossy().into_owned()),
     ];
     let arguments = arguments.into_iter().flat_map(|(flag, value)| [flag.to_owned(), value]);
@@ -353,7 +354,7 @@ fn inherited() -> Vec<(String, String)> {
 /// The status address in a file of addresses.
 fn status_of(file: &Path) -> Option<SocketAddr> {
     let addresses: serde_json::Value = serde_json::from_slice(&std::fs::read(file).ok()?).ok()?;
-    addresses["status"].as_str()?.parse().ok()
+    addresses["status"].as_str()?.trim_start_matches("http://").parse().ok()
 }
 
 fn cannot(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> ClusterError + use<> {

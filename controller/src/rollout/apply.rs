@@ -7,7 +7,9 @@
 use crds::{AnalysisRun, Rollout};
 use k8s_openapi::api::apps::v1::ReplicaSet;
 use k8s_openapi::api::core::v1::Service;
-use kube::api::{ApiResource, DeleteParams, DynamicObject, Patch, PatchParams, PostParams, Preconditions};
+use kube::api::{
+    ApiResource, DeleteParams, DynamicObject, Patch, PatchParams, PostParams, Preconditions,
+};
 use kube::{Api, Client, Resource as _, ResourceExt as _};
 use serde_json::{Map, Value, json};
 use thiserror::Error;
@@ -57,9 +59,13 @@ impl Hands<'_> {
                 version = Some(written);
             }
         }
-        let Some(next) = &plan.status else { return Ok(version) };
+        let Some(next) = &plan.status else {
+            return Ok(version);
+        };
         let was = self.rollout.status.clone().unwrap_or_default();
-        let json = |status| serde_json::to_value(status).map_err(|error| ApplyError::Shape("status", error));
+        let json = |status| {
+            serde_json::to_value(status).map_err(|error| ApplyError::Shape("status", error))
+        };
         let patch = difference(&json(&was)?, &json(next)?);
         match patch {
             Some(patch) => self.patch_status(patch).await.map(Some),
@@ -69,21 +75,38 @@ impl Hands<'_> {
 
     async fn act(&self, action: &Action) -> Result<Option<String>, ApplyError> {
         match action {
-            Action::SetDefaultReplicas => return self.patch_rollout(json!({"spec": {"replicas": 1}})).await.map(Some),
+            Action::SetDefaultReplicas => {
+                return self
+                    .patch_rollout(json!({"spec": {"replicas": 1}}))
+                    .await
+                    .map(Some);
+            }
             Action::NumberRollout(revision) => {
                 let annotations = json!({(names::REVISION): revision.to_string()});
                 let patch = json!({"metadata": {"annotations": annotations}});
                 return self.patch_rollout(patch).await.map(Some);
             }
-            Action::CreateReplicaSet { name, hash, revision } => self.create_set(name, hash, *revision).await?,
-            Action::SwitchService { service, resource_version, hash } => {
+            Action::CreateReplicaSet {
+                name,
+                hash,
+                revision,
+            } => self.create_set(name, hash, *revision).await?,
+            Action::SwitchService {
+                service,
+                resource_version,
+                hash,
+            } => {
                 self.switch(service, resource_version, hash).await?;
             }
             Action::ResetFuse(revision) => self.traffic.reset_fuse(&self.key(), revision),
             Action::OrderTraffic { order, .. } => self.traffic.order(order.clone()),
             Action::CreateRun(run) => self.create_run(run).await?,
             Action::TerminateRun(name) => self.terminate_run(name).await?,
-            Action::FailRun { name, resource_version, message } => {
+            Action::FailRun {
+                name,
+                resource_version,
+                message,
+            } => {
                 self.fail_run(name, resource_version, message).await?;
             }
             Action::DeleteRun(name) => self.delete_run(name).await?,
@@ -98,7 +121,10 @@ impl Hands<'_> {
     }
 
     fn key(&self) -> RolloutKey {
-        RolloutKey { namespace: self.namespace(), name: self.rollout.name_any() }
+        RolloutKey {
+            namespace: self.namespace(),
+            name: self.rollout.name_any(),
+        }
     }
 
     fn rollouts(&self) -> Api<Rollout> {
@@ -116,7 +142,9 @@ impl Hands<'_> {
     async fn patch_rollout(&self, mut patch: Value) -> Result<String, ApplyError> {
         patch["metadata"]["resourceVersion"] = json!(self.rollout.resource_version());
         let (name, rollouts) = (self.rollout.name_any(), self.rollouts());
-        let patched = rollouts.patch_metadata(&name, &PatchParams::default(), &Patch::Merge(&patch)).await;
+        let patched = rollouts
+            .patch_metadata(&name, &PatchParams::default(), &Patch::Merge(&patch))
+            .await;
         let patched = patched.map_err(failed("the Rollout", "patch the Rollout"))?;
         Ok(patched.resource_version().unwrap_or_default())
     }
@@ -127,7 +155,9 @@ impl Hands<'_> {
             "status": status,
         });
         let (name, rollouts) = (self.rollout.name_any(), self.rollouts());
-        let patched = rollouts.patch_status(&name, &PatchParams::default(), &Patch::Merge(&patch)).await;
+        let patched = rollouts
+            .patch_status(&name, &PatchParams::default(), &Patch::Merge(&patch))
+            .await;
         let patched = patched.map_err(failed("the Rollout", "patch the Rollout's status"))?;
         Ok(patched.resource_version().unwrap_or_default())
     }
@@ -136,17 +166,31 @@ impl Hands<'_> {
     /// try is made with another hash.
     async fn create_set(&self, name: &str, hash: &str, revision: i64) -> Result<(), ApplyError> {
         let kind = ApiResource::erase::<ReplicaSet>(&());
-        let sets: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), &self.namespace(), &kind);
+        let sets: Api<DynamicObject> =
+            Api::namespaced_with(self.client.clone(), &self.namespace(), &kind);
         let set: DynamicObject = serde_json::from_value(self.manifest(name, hash, revision))
             .map_err(|error| ApplyError::Shape("ReplicaSet", error))?;
         match sets.create(&PostParams::default(), &set).await {
             Err(kube::Error::Api(status)) if status.is_already_exists() => {}
-            other => return other.map(drop).map_err(failed("the ReplicaSet", "create a ReplicaSet")),
+            other => {
+                return other
+                    .map(drop)
+                    .map_err(failed("the ReplicaSet", "create a ReplicaSet"));
+            }
         }
-        let taken = sets.get(name).await.map_err(failed("the ReplicaSet", "read a ReplicaSet"))?;
+        let taken = sets
+            .get(name)
+            .await
+            .map_err(failed("the ReplicaSet", "read a ReplicaSet"))?;
         if !is_controlled_by(&taken, self.rollout) {
-            let count = self.rollout.status.as_ref().and_then(|status| status.collision_count).unwrap_or_default();
-            self.patch_status(json!({"collisionCount": count + 1})).await?;
+            let count = self
+                .rollout
+                .status
+                .as_ref()
+                .and_then(|status| status.collision_count)
+                .unwrap_or_default();
+            self.patch_status(json!({"collisionCount": count + 1}))
+                .await?;
         }
         Err(ApplyError::Conflict("the ReplicaSet"))
     }
@@ -164,7 +208,10 @@ impl Hands<'_> {
         let mut annotations = self.rollout.annotations().clone();
         annotations.retain(|key, _| !names::NOT_COPIED.contains(&key.as_str()));
         annotations.insert(names::REVISION.to_owned(), revision.to_string());
-        annotations.insert(names::DESIRED_REPLICAS.to_owned(), spec.replicas.unwrap_or(1).to_string());
+        annotations.insert(
+            names::DESIRED_REPLICAS.to_owned(),
+            spec.replicas.unwrap_or(1).to_string(),
+        );
         json!({
             "apiVersion": "apps/v1",
             "kind": "ReplicaSet",
@@ -193,19 +240,29 @@ impl Hands<'_> {
             },
             "spec": {"selector": {(names::POD_TEMPLATE_HASH_LABEL): hash}},
         });
-        let patched = services.patch(name, &PatchParams::default(), &Patch::Merge(&patch)).await;
-        patched.map(drop).map_err(failed("a Service", "switch a Service"))
+        let patched = services
+            .patch(name, &PatchParams::default(), &Patch::Merge(&patch))
+            .await;
+        patched
+            .map(drop)
+            .map_err(failed("a Service", "switch a Service"))
     }
 
     async fn create_run(&self, run: &AnalysisRun) -> Result<(), ApplyError> {
         let created = self.runs().create(&PostParams::default(), run).await;
-        created.map(drop).map_err(failed("an AnalysisRun", "create an AnalysisRun"))
+        created
+            .map(drop)
+            .map_err(failed("an AnalysisRun", "create an AnalysisRun"))
     }
 
     async fn terminate_run(&self, name: &str) -> Result<(), ApplyError> {
         let patch = json!({"spec": {"terminate": true}});
-        let patched = self.runs().patch_metadata(name, &PatchParams::default(), &Patch::Merge(&patch)).await;
-        gone_is_fine(patched.map(drop)).map_err(failed("an AnalysisRun", "terminate an AnalysisRun"))
+        let patched = self
+            .runs()
+            .patch_metadata(name, &PatchParams::default(), &Patch::Merge(&patch))
+            .await;
+        gone_is_fine(patched.map(drop))
+            .map_err(failed("an AnalysisRun", "terminate an AnalysisRun"))
     }
 
     async fn fail_run(&self, name: &str, version: &str, message: &str) -> Result<(), ApplyError> {
@@ -214,12 +271,16 @@ impl Hands<'_> {
             "metadata": {"resourceVersion": version},
             "status": {"phase": "Failed", "message": message, "completedAt": now},
         });
-        let patched = self.runs().patch_metadata(name, &PatchParams::default(), &Patch::Merge(&patch)).await;
+        let patched = self
+            .runs()
+            .patch_metadata(name, &PatchParams::default(), &Patch::Merge(&patch))
+            .await;
         match patched {
             // The run itself was faster. It is stopped with the next look, and nothing that
             // protects users may wait for it.
             Err(kube::Error::Api(status)) if status.is_conflict() => Ok(()),
-            other => gone_is_fine(other.map(drop)).map_err(failed("an AnalysisRun", "fail an AnalysisRun")),
+            other => gone_is_fine(other.map(drop))
+                .map_err(failed("an AnalysisRun", "fail an AnalysisRun")),
         }
     }
 
@@ -229,8 +290,11 @@ impl Hands<'_> {
     }
 
     async fn change_set(&self, change: &ReplicaSetChange) -> Result<(), ApplyError> {
-        let annotations: Map<String, Value> =
-            change.annotations.iter().map(|(key, value)| (key.clone(), json!(value))).collect();
+        let annotations: Map<String, Value> = change
+            .annotations
+            .iter()
+            .map(|(key, value)| (key.clone(), json!(value)))
+            .collect();
         let mut patch = json!({
             "metadata": {"resourceVersion": change.resource_version, "annotations": annotations},
         });
@@ -240,13 +304,24 @@ impl Hands<'_> {
         if let Some(seconds) = change.min_ready_seconds {
             patch["spec"]["minReadySeconds"] = json!(seconds);
         }
-        let patched = self.sets().patch_metadata(&change.name, &PatchParams::default(), &Patch::Merge(&patch)).await;
-        patched.map(drop).map_err(failed("a ReplicaSet", "change a ReplicaSet"))
+        let patched = self
+            .sets()
+            .patch_metadata(&change.name, &PatchParams::default(), &Patch::Merge(&patch))
+            .await;
+        patched
+            .map(drop)
+            .map_err(failed("a ReplicaSet", "change a ReplicaSet"))
     }
 
     async fn delete_set(&self, name: &str, uid: &str) -> Result<(), ApplyError> {
-        let only = Preconditions { uid: Some(uid.to_owned()), resource_version: None };
-        let deleted = self.sets().delete(name, &DeleteParams::background().preconditions(only)).await;
+        let only = Preconditions {
+            uid: Some(uid.to_owned()),
+            resource_version: None,
+        };
+        let deleted = self
+            .sets()
+            .delete(name, &DeleteParams::background().preconditions(only))
+            .await;
         gone_is_fine(deleted.map(drop)).map_err(failed("a ReplicaSet", "delete a ReplicaSet"))
     }
 }
@@ -265,7 +340,10 @@ fn failed(what: &'static str, action: &'static str) -> impl FnOnce(kube::Error) 
         {
             ApplyError::Conflict(what)
         }
-        error => ApplyError::Api { action, source: Box::new(error) },
+        error => ApplyError::Api {
+            action,
+            source: Box::new(error),
+        },
     }
 }
 
@@ -299,10 +377,26 @@ mod tests {
         let table = [
             (json!({"a": 1}), json!({"a": 1}), None),
             (json!({"a": 1}), json!({"a": 2}), Some(json!({"a": 2}))),
-            (json!({"a": 1, "b": 2}), json!({"b": 2}), Some(json!({"a": null}))),
-            (json!({"a": {"x": 1, "y": 2}}), json!({"a": {"x": 1, "y": 3}}), Some(json!({"a": {"y": 3}}))),
-            (json!({"a": [1, 2]}), json!({"a": [1, 3]}), Some(json!({"a": [1, 3]}))),
-            (json!({}), json!({"a": {"b": 1}}), Some(json!({"a": {"b": 1}}))),
+            (
+                json!({"a": 1, "b": 2}),
+                json!({"b": 2}),
+                Some(json!({"a": null})),
+            ),
+            (
+                json!({"a": {"x": 1, "y": 2}}),
+                json!({"a": {"x": 1, "y": 3}}),
+                Some(json!({"a": {"y": 3}})),
+            ),
+            (
+                json!({"a": [1, 2]}),
+                json!({"a": [1, 3]}),
+                Some(json!({"a": [1, 3]})),
+            ),
+            (
+                json!({}),
+                json!({"a": {"b": 1}}),
+                Some(json!({"a": {"b": 1}})),
+            ),
         ];
         for (from, to, expected) in table {
             assert_eq!(difference(&from, &to), expected, "{from} to {to}");

@@ -47,7 +47,9 @@ impl Caches {
 
     /// Whether there is such a Rollout, readable or not.
     pub(super) fn has_rollout(&self, key: &RolloutKey) -> bool {
-        self.rollouts.get(&ObjectRef::new(&key.name).within(&key.namespace)).is_some()
+        self.rollouts
+            .get(&ObjectRef::new(&key.name).within(&key.namespace))
+            .is_some()
     }
 
     /// All that concerns a Rollout.
@@ -56,10 +58,17 @@ impl Caches {
         let replica_sets = self.replica_sets(rollout, &namespace);
         let (runs, foreign_runs) = self.runs(rollout, &namespace);
         let template = rollout.spec.template.clone().unwrap_or_default();
-        let collisions = rollout.status.as_ref().and_then(|status| status.collision_count);
+        let collisions = rollout
+            .status
+            .as_ref()
+            .and_then(|status| status.collision_count);
         let computed = hash::of_template(&template, collisions);
-        let canary = plan::newest(&replica_sets, &template, &computed).map_or(computed.clone(), |set| set.hash.clone());
-        let key = RolloutKey { namespace: namespace.clone(), name: rollout.name_any() };
+        let canary = plan::newest(&replica_sets, &template, &computed)
+            .map_or(computed.clone(), |set| set.hash.clone());
+        let key = RolloutKey {
+            namespace: namespace.clone(),
+            name: rollout.name_any(),
+        };
         Observed {
             services: self.services(rollout, &namespace),
             templates: self.templates(&namespace),
@@ -77,7 +86,10 @@ impl Caches {
                 && is_controlled_by(set, rollout)
                 && set.metadata.deletion_timestamp.is_none()
         });
-        let mut views: Vec<_> = ours.iter().map(|set| ReplicaSetView::from(set.as_ref())).collect();
+        let mut views: Vec<_> = ours
+            .iter()
+            .map(|set| ReplicaSetView::from(set.as_ref()))
+            .collect();
         views.sort_by(|a, b| (a.created, &a.name).cmp(&(b.created, &b.name)));
         views
     }
@@ -85,7 +97,9 @@ impl Caches {
     fn services(&self, rollout: &Rollout, namespace: &str) -> BTreeMap<String, ServiceView> {
         let names = service_names(rollout);
         let found = names.into_iter().filter_map(|name| {
-            let service = self.services.get(&ObjectRef::new(&name).within(namespace))?;
+            let service = self
+                .services
+                .get(&ObjectRef::new(&name).within(namespace))?;
             Some((name, ServiceView::from(service.as_ref())))
         });
         found.collect()
@@ -93,7 +107,12 @@ impl Caches {
 
     fn runs(&self, rollout: &Rollout, namespace: &str) -> (Vec<AnalysisRun>, BTreeSet<String>) {
         let (mut ours, mut foreign) = (Vec::new(), BTreeSet::new());
-        for guarded in self.runs.state().iter().filter(|run| run.namespace().as_deref() == Some(namespace)) {
+        for guarded in self
+            .runs
+            .state()
+            .iter()
+            .filter(|run| run.namespace().as_deref() == Some(namespace))
+        {
             match &guarded.0 {
                 Ok(run) if is_controlled_by(run, rollout) => ours.push(run.clone()),
                 _ => {
@@ -106,10 +125,19 @@ impl Caches {
     }
 
     fn templates(&self, namespace: &str) -> Templates {
-        let namespaced = self.templates.state().into_iter().filter(|template| template.namespace().as_deref() == Some(namespace));
+        let namespaced = self
+            .templates
+            .state()
+            .into_iter()
+            .filter(|template| template.namespace().as_deref() == Some(namespace));
         Templates {
             namespaced: namespaced
-                .filter_map(|template| Some((template.name_any(), Arc::new(template.0.as_ref().ok()?.spec.clone()))))
+                .filter_map(|template| {
+                    Some((
+                        template.name_any(),
+                        Arc::new(template.0.as_ref().ok()?.spec.clone()),
+                    ))
+                })
                 .collect(),
             cluster: self
                 .cluster_templates
@@ -126,20 +154,33 @@ impl Caches {
     /// An older Rollout of the same fleet that claims the same hostname.
     fn rival(&self, rollout: &Rollout, namespace: &str) -> Option<Rival> {
         let (fleet, hostnames) = claim(rollout)?;
-        let age = |rollout: &Rollout| (rollout.creation_timestamp().map(|time| time.0), rollout.uid());
+        let age = |rollout: &Rollout| {
+            (
+                rollout.creation_timestamp().map(|time| time.0),
+                rollout.uid(),
+            )
+        };
         let mut others = self.rollouts.state();
         others.sort_by_key(|other| (other.creation_timestamp().map(|time| time.0), other.uid()));
-        others.iter().filter_map(|other| other.0.as_ref().ok()).find_map(|other| {
-            let elder = other.uid() != rollout.uid() && age(other) < age(rollout);
-            if !elder || other.namespace().as_deref() != Some(namespace) {
-                return None;
-            }
-            let (its_fleet, its_hostnames) = claim(other)?;
-            let both_all = hostnames.is_empty() && its_hostnames.is_empty();
-            let hostname = hostnames.iter().find(|name| its_hostnames.contains(name)).cloned();
-            (fleet == its_fleet && (both_all || hostname.is_some()))
-                .then(|| Rival { rollout: format!("{namespace}/{}", other.name_any()), hostname })
-        })
+        others
+            .iter()
+            .filter_map(|other| other.0.as_ref().ok())
+            .find_map(|other| {
+                let elder = other.uid() != rollout.uid() && age(other) < age(rollout);
+                if !elder || other.namespace().as_deref() != Some(namespace) {
+                    return None;
+                }
+                let (its_fleet, its_hostnames) = claim(other)?;
+                let both_all = hostnames.is_empty() && its_hostnames.is_empty();
+                let hostname = hostnames
+                    .iter()
+                    .find(|name| its_hostnames.contains(name))
+                    .cloned();
+                (fleet == its_fleet && (both_all || hostname.is_some())).then(|| Rival {
+                    rollout: format!("{namespace}/{}", other.name_any()),
+                    hostname,
+                })
+            })
     }
 }
 
@@ -148,13 +189,18 @@ fn claim(rollout: &Rollout) -> Option<(String, Vec<String>)> {
     let canary = rollout.spec.strategy.as_ref()?.canary.as_ref()?;
     let block = canary.traffic_routing.as_ref()?.sluice_proxy()?;
     let routing = ProxyRouting::parse(block, PLUGIN_NAME).ok()?;
-    Some((routing.fleet.unwrap_or_else(|| rollout.name_any()), routing.hostnames))
+    Some((
+        routing.fleet.unwrap_or_else(|| rollout.name_any()),
+        routing.hostnames,
+    ))
 }
 
 /// The Services that a Rollout names.
 pub(super) fn service_names(rollout: &Rollout) -> Vec<String> {
     let strategy = rollout.spec.strategy.as_ref();
     let canary = strategy.and_then(|strategy| strategy.canary.as_ref());
-    let names = canary.into_iter().flat_map(|canary| [&canary.stable_service, &canary.canary_service]);
+    let names = canary
+        .into_iter()
+        .flat_map(|canary| [&canary.stable_service, &canary.canary_service]);
     names.flatten().cloned().collect()
 }

@@ -28,7 +28,11 @@ pub(super) struct Teller {
 
 impl Teller {
     pub(super) fn new(client: Client, clock: Clock) -> Self {
-        Self { client, clock, count: AtomicU64::new(0) }
+        Self {
+            client,
+            clock,
+            count: AtomicU64::new(0),
+        }
     }
 
     pub(super) async fn tell(&self, rollout: &Rollout, notes: &[EventNote]) {
@@ -36,7 +40,10 @@ impl Teller {
         let events: Api<Event> = Api::namespaced(self.client.clone(), &namespace);
         for note in notes {
             tracing::info!(namespace, name, reason = note.reason, "{}", note.message);
-            if let Err(error) = events.create(&PostParams::default(), &self.event(rollout, note)).await {
+            if let Err(error) = events
+                .create(&PostParams::default(), &self.event(rollout, note))
+                .await
+            {
                 tracing::debug!(namespace, name, %error, "an event was lost");
             }
         }
@@ -61,7 +68,10 @@ impl Teller {
             reason: Some(note.reason.clone()),
             message: Some(note.message[..end].to_owned()),
             type_: Some(if note.warning { "Warning" } else { "Normal" }.to_owned()),
-            source: Some(EventSource { component: Some(COMPONENT.to_owned()), host: None }),
+            source: Some(EventSource {
+                component: Some(COMPONENT.to_owned()),
+                host: None,
+            }),
             reporting_component: Some(COMPONENT.to_owned()),
             reporting_instance: Some(String::new()),
             first_timestamp: Some(Time(now)),

@@ -30,17 +30,25 @@ pub fn of_template(template: &PodTemplate, collisions: Option<i32>) -> String {
 pub fn of_steps(steps: Option<&[CanaryStep]>) -> String {
     let json = serde_json::to_string(&steps).unwrap_or_default();
     // Go escapes these three in strings, and they occur nowhere else in JSON.
-    let json = json.replace('<', "\\u003c").replace('>', "\\u003e").replace('&', "\\u0026");
+    let json = json
+        .replace('<', "\\u003c")
+        .replace('>', "\\u003e")
+        .replace('&', "\\u0026");
     readable(fnv(FNV_OFFSET, json.as_bytes()))
 }
 
 fn fnv(seed: u32, bytes: &[u8]) -> u32 {
-    bytes.iter().fold(seed, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(FNV_PRIME))
+    bytes.iter().fold(seed, |hash, byte| {
+        (hash ^ u32::from(*byte)).wrapping_mul(FNV_PRIME)
+    })
 }
 
 fn readable(hash: u32) -> String {
     let digits = hash.to_string();
-    digits.bytes().map(|digit| char::from(ALPHABET[usize::from(digit) % ALPHABET.len()])).collect()
+    digits
+        .bytes()
+        .map(|digit| char::from(ALPHABET[usize::from(digit) % ALPHABET.len()]))
+        .collect()
 }
 
 /// The template without what does not make other pods: our own label, nulls and empty metadata.
@@ -63,9 +71,17 @@ fn is_nothing(value: &Value) -> bool {
 fn canonical(value: &Value) -> Value {
     match value {
         Value::Object(object) => {
-            let mut entries: Vec<_> = object.iter().filter(|(_, value)| !value.is_null()).collect();
+            let mut entries: Vec<_> = object
+                .iter()
+                .filter(|(_, value)| !value.is_null())
+                .collect();
             entries.sort_by_key(|(key, _)| key.as_str());
-            Value::Object(entries.into_iter().map(|(key, value)| (key.clone(), canonical(value))).collect())
+            Value::Object(
+                entries
+                    .into_iter()
+                    .map(|(key, value)| (key.clone(), canonical(value)))
+                    .collect(),
+            )
         }
         Value::Array(items) => Value::Array(items.iter().map(canonical).collect()),
         other => other.clone(),
@@ -97,7 +113,9 @@ mod tests {
 
     #[test]
     fn a_template_hash_ignores_order_and_nothings_and_sees_the_rest() {
-        let hash = |value: Value, collisions| of_template(&PodTemplate::from_value(value).unwrap(), collisions);
+        let hash = |value: Value, collisions| {
+            of_template(&PodTemplate::from_value(value).unwrap(), collisions)
+        };
         let base = json!({"metadata":{"labels":{"app":"a"}},"spec":{"containers":[{"name":"c","image":"x:1"}]}});
         let same = json!({"spec":{"containers":[{"image":"x:1","name":"c"}]},
             "metadata":{"creationTimestamp":null,"annotations":{},"labels":{"rollouts-pod-template-hash":"z","app":"a"}}});

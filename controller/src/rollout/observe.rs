@@ -92,7 +92,10 @@ pub struct ServiceView {
 impl ReplicaSetView {
     /// When it may go to zero, if that is set.
     pub fn deadline(&self) -> Option<Timestamp> {
-        self.annotations.get(names::SCALE_DOWN_DEADLINE)?.parse().ok()
+        self.annotations
+            .get(names::SCALE_DOWN_DEADLINE)?
+            .parse()
+            .ok()
     }
 
     /// Whether somebody set a deadline, readable or not.
@@ -113,16 +116,30 @@ impl From<&ReplicaSet> for ReplicaSetView {
         let count = |count: Option<i32>| count.unwrap_or_default();
         let annotations = set.annotations().clone();
         let template = spec.and_then(|spec| spec.template.as_ref());
-        let failure = status.and_then(|status| status.conditions.as_ref()).and_then(|conditions| {
-            conditions.iter().find(|condition| condition.type_ == "ReplicaFailure" && condition.status == "True")
-        });
+        let failure = status
+            .and_then(|status| status.conditions.as_ref())
+            .and_then(|conditions| {
+                conditions.iter().find(|condition| {
+                    condition.type_ == "ReplicaFailure" && condition.status == "True"
+                })
+            });
         Self {
             name: set.name_any(),
             uid: set.uid().unwrap_or_default(),
             resource_version: set.resource_version().unwrap_or_default(),
-            hash: set.labels().get(names::POD_TEMPLATE_HASH_LABEL).cloned().unwrap_or_default(),
-            revision: annotations.get(names::REVISION).and_then(|text| text.parse().ok()).unwrap_or_default(),
-            created: set.creation_timestamp().map(|time| time.0).unwrap_or_default(),
+            hash: set
+                .labels()
+                .get(names::POD_TEMPLATE_HASH_LABEL)
+                .cloned()
+                .unwrap_or_default(),
+            revision: annotations
+                .get(names::REVISION)
+                .and_then(|text| text.parse().ok())
+                .unwrap_or_default(),
+            created: set
+                .creation_timestamp()
+                .map(|time| time.0)
+                .unwrap_or_default(),
             template: template
                 .and_then(|template| serde_json::to_value(template).ok())
                 .and_then(PodTemplate::from_value)
@@ -135,7 +152,10 @@ impl From<&ReplicaSet> for ReplicaSetView {
             available: count(status.and_then(|status| status.available_replicas)),
             observed: status.and_then(|status| status.observed_generation) >= set.meta().generation,
             failure: failure.map(|condition| {
-                (condition.reason.clone().unwrap_or_default(), condition.message.clone().unwrap_or_default())
+                (
+                    condition.reason.clone().unwrap_or_default(),
+                    condition.message.clone().unwrap_or_default(),
+                )
             }),
         }
     }
@@ -146,7 +166,9 @@ impl From<&ReplicaSet> for ReplicaSetView {
 impl ServiceView {
     /// The hash that it selects.
     pub fn hash(&self) -> Option<&str> {
-        self.selector.get(names::POD_TEMPLATE_HASH_LABEL).map(String::as_str)
+        self.selector
+            .get(names::POD_TEMPLATE_HASH_LABEL)
+            .map(String::as_str)
     }
 }
 
@@ -154,7 +176,11 @@ impl From<&Service> for ServiceView {
     fn from(service: &Service) -> Self {
         Self {
             resource_version: service.resource_version().unwrap_or_default(),
-            selector: service.spec.as_ref().and_then(|spec| spec.selector.clone()).unwrap_or_default(),
+            selector: service
+                .spec
+                .as_ref()
+                .and_then(|spec| spec.selector.clone())
+                .unwrap_or_default(),
             managed_by: service.annotations().get(names::MANAGED_BY).cloned(),
         }
     }
@@ -162,7 +188,15 @@ impl From<&Service> for ServiceView {
 
 /// Whether `owner` controls an object.
 pub fn is_controlled_by<K: kube::Resource>(object: &K, owner: &Rollout) -> bool {
-    let Some(uid) = owner.metadata.uid.as_deref() else { return false };
-    let references = object.meta().owner_references.as_deref().unwrap_or_default();
-    references.iter().any(|reference| reference.controller == Some(true) && reference.uid == uid)
+    let Some(uid) = owner.metadata.uid.as_deref() else {
+        return false;
+    };
+    let references = object
+        .meta()
+        .owner_references
+        .as_deref()
+        .unwrap_or_default();
+    references
+        .iter()
+        .any(|reference| reference.controller == Some(true) && reference.uid == uid)
 }

@@ -152,9 +152,14 @@ pub(crate) struct Draft {
 pub fn plan(rollout: &Rollout, strategy: &Strategy, observed: &Observed, now: Timestamp) -> Plan {
     let scene = Scene::new(rollout, strategy, observed, now);
     if rollout.spec.replicas.is_none() {
-        return Plan { actions: vec![Action::SetDefaultReplicas], ..Plan::default() };
+        return Plan {
+            actions: vec![Action::SetDefaultReplicas],
+            ..Plan::default()
+        };
     }
-    let Some(new) = scene.new else { return revision::create(&scene) };
+    let Some(new) = scene.new else {
+        return revision::create(&scene);
+    };
     if let Some(plan) = revision::number(&scene, new) {
         return plan;
     }
@@ -187,7 +192,12 @@ fn release(scene: &Scene<'_>) -> Plan {
         replicas::scale(scene, &abort, &mut draft);
     }
     let pauses = pause::plan(scene, &abort, &runs, &mut draft);
-    let outcome = steps::Outcome { abort, weights, runs, pauses };
+    let outcome = steps::Outcome {
+        abort,
+        weights,
+        runs,
+        pauses,
+    };
     let status = steps::advance(scene, outcome, &mut draft);
     draft.into_plan(status)
 }
@@ -208,7 +218,9 @@ fn merged(actions: Vec<Action>) -> Vec<Action> {
             Some(earlier) => {
                 earlier.replicas = change.replicas.or(earlier.replicas);
                 earlier.min_ready_seconds = change.min_ready_seconds.or(earlier.min_ready_seconds);
-                earlier.annotations.retain(|(key, _)| change.annotations.iter().all(|(other, _)| other != key));
+                earlier
+                    .annotations
+                    .retain(|(key, _)| change.annotations.iter().all(|(other, _)| other != key));
                 earlier.annotations.extend(change.annotations);
             }
             None => merged.push(Action::ChangeReplicaSet(change)),
@@ -229,7 +241,10 @@ impl Action {
             Self::SwitchService { .. } => 2,
             Self::ResetFuse(_) => 3,
             Self::OrderTraffic { .. } => 4,
-            Self::CreateRun(_) | Self::TerminateRun(_) | Self::FailRun { .. } | Self::DeleteRun(_) => 5,
+            Self::CreateRun(_)
+            | Self::TerminateRun(_)
+            | Self::FailRun { .. }
+            | Self::DeleteRun(_) => 5,
             Self::ChangeReplicaSet(_) | Self::DeleteReplicaSet { .. } => 6,
         }
     }
@@ -244,11 +259,19 @@ impl Draft {
     }
 
     pub(crate) fn event(&mut self, reason: &str, message: impl Into<String>) {
-        self.events.push(EventNote { warning: false, reason: reason.to_owned(), message: message.into() });
+        self.events.push(EventNote {
+            warning: false,
+            reason: reason.to_owned(),
+            message: message.into(),
+        });
     }
 
     pub(crate) fn warning(&mut self, reason: &str, message: impl Into<String>) {
-        self.events.push(EventNote { warning: true, reason: reason.to_owned(), message: message.into() });
+        self.events.push(EventNote {
+            warning: true,
+            reason: reason.to_owned(),
+            message: message.into(),
+        });
     }
 
     pub(crate) fn into_plan(self, status: RolloutStatus) -> Plan {

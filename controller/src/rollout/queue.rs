@@ -56,8 +56,14 @@ impl Queue {
     /// Takes the one that is due longest and is not being looked at.
     pub(super) fn next(&self, now: Timestamp) -> Next {
         let mut state = self.state();
-        let free = state.due.iter().filter(|(key, _)| !state.busy.contains(*key));
-        let Some((key, at)) = free.min_by_key(|(_, at)| **at).map(|(key, at)| (key.clone(), *at)) else {
+        let free = state
+            .due
+            .iter()
+            .filter(|(key, _)| !state.busy.contains(*key));
+        let Some((key, at)) = free
+            .min_by_key(|(_, at)| **at)
+            .map(|(key, at)| (key.clone(), *at))
+        else {
             return Next::Idle;
         };
         if at > now {
@@ -88,9 +94,13 @@ impl Queue {
             state.busy.remove(&key);
             let failures = state.failures.entry(key.clone()).or_default();
             *failures = failures.saturating_add(1);
-            FIRST_BACKOFF.saturating_mul(1 << (*failures - 1).min(20)).min(LONGEST_BACKOFF)
+            FIRST_BACKOFF
+                .saturating_mul(1 << (*failures - 1).min(20))
+                .min(LONGEST_BACKOFF)
         };
-        let at = jiff::SignedDuration::try_from(wait).ok().and_then(|wait| now.saturating_add(wait).ok());
+        let at = jiff::SignedDuration::try_from(wait)
+            .ok()
+            .and_then(|wait| now.saturating_add(wait).ok());
         self.add(key, at.unwrap_or(now));
     }
 
@@ -110,7 +120,10 @@ mod tests {
     use super::*;
 
     fn key(name: &str) -> RolloutKey {
-        RolloutKey { namespace: "default".to_owned(), name: name.to_owned() }
+        RolloutKey {
+            namespace: "default".to_owned(),
+            name: name.to_owned(),
+        }
     }
 
     fn at(milliseconds: i64) -> Timestamp {
@@ -139,7 +152,9 @@ mod tests {
         let mut waits = Vec::new();
         for _ in 0..16 {
             queue.failed(key("a"), at(0));
-            let Next::At(next) = queue.next(at(0)) else { panic!("nothing to wait for") };
+            let Next::At(next) = queue.next(at(0)) else {
+                panic!("nothing to wait for")
+            };
             waits.push(next.as_millisecond());
             assert_eq!(queue.next(next), Next::Now(key("a")));
         }

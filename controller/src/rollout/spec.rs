@@ -142,7 +142,9 @@ pub struct SpecError {
 pub fn check(rollout: &Rollout, observed: &Observed) -> Result<Strategy, Vec<SpecError>> {
     let mut errors = Vec::new();
     pods::check(rollout, &mut errors);
-    let Some(canary) = unbuilt::canary(rollout, &mut errors) else { return Err(errors) };
+    let Some(canary) = unbuilt::canary(rollout, &mut errors) else {
+        return Err(errors);
+    };
     check_canary(canary, &mut errors);
     let steps = steps::check(canary, &mut errors);
     unbuilt::check(rollout, canary, &mut errors);
@@ -151,7 +153,11 @@ pub fn check(rollout: &Rollout, observed: &Observed) -> Result<Strategy, Vec<Spe
     }
     let strategy = strategy(rollout, canary, steps);
     references::check(rollout, &strategy, observed, &mut errors);
-    if errors.is_empty() { Ok(strategy) } else { Err(errors) }
+    if errors.is_empty() {
+        Ok(strategy)
+    } else {
+        Err(errors)
+    }
 }
 
 fn check_canary(canary: &CanaryStrategy, errors: &mut Vec<SpecError>) {
@@ -162,87 +168,148 @@ fn check_canary(canary: &CanaryStrategy, errors: &mut Vec<SpecError>) {
     {
         let text = "This rollout uses the same service for the stable and canary services, but two different \
                     services are required.";
-        errors.push(SpecError::invalid(format!("{path}.stableService"), json!(stable), text));
+        errors.push(SpecError::invalid(
+            format!("{path}.stableService"),
+            json!(stable),
+            text,
+        ));
     }
     if pods::max_surge(canary, 100) == 0 && pods::max_unavailable_raw(canary, 100) == 0 {
         let text = "MaxSurge and MaxUnavailable both can not be zero";
-        errors.push(SpecError::invalid(format!("{path}.maxSurge"), json!(canary.max_surge), text));
+        errors.push(SpecError::invalid(
+            format!("{path}.maxSurge"),
+            json!(canary.max_surge),
+            text,
+        ));
     }
     if canary.traffic_routing.is_none() {
         if let Some(delay) = canary.scale_down_delay_seconds {
             let text = "Canary scaleDownDelaySeconds can only be used with traffic routing";
-            errors.push(SpecError::invalid(format!("{path}.scaleDownDelaySeconds"), json!(delay), text));
+            errors.push(SpecError::invalid(
+                format!("{path}.scaleDownDelaySeconds"),
+                json!(delay),
+                text,
+            ));
         }
         if canary.dynamic_stable_scale == Some(true) {
             let text = "Canary dynamicStableScale can only be used with traffic routing";
-            errors.push(SpecError::invalid(format!("{path}.dynamicStableScale"), json!(true), text));
+            errors.push(SpecError::invalid(
+                format!("{path}.dynamicStableScale"),
+                json!(true),
+                text,
+            ));
         }
     }
-    if let (Some(delay), Some(true)) = (canary.scale_down_delay_seconds, canary.dynamic_stable_scale) {
+    if let (Some(delay), Some(true)) =
+        (canary.scale_down_delay_seconds, canary.dynamic_stable_scale)
+    {
         let text = "Canary dynamicStableScale cannot be used with scaleDownDelaySeconds";
-        errors.push(SpecError::invalid(format!("{path}.scaleDownDelaySeconds"), json!(delay), text));
+        errors.push(SpecError::invalid(
+            format!("{path}.scaleDownDelaySeconds"),
+            json!(delay),
+            text,
+        ));
     }
     check_max_weight(canary.traffic_routing.as_ref(), errors);
 }
 
 fn check_max_weight(routing: Option<&TrafficRouting>, errors: &mut Vec<SpecError>) {
     let Some(routing) = routing else { return };
-    let Some(max) = routing.max_traffic_weight else { return };
+    let Some(max) = routing.max_traffic_weight else {
+        return;
+    };
     let path = "spec.strategy.canary.trafficRouting.maxTrafficWeight";
     if routing.nginx.is_none() && routing.plugins.is_empty() {
         let text = "Canary maxTrafficWeight in traffic routing only supported in Nginx and Plugins";
         errors.push(SpecError::invalid(path, json!(max), text));
     } else if max < 1 {
-        errors.push(SpecError::invalid(path, json!(max), "must be greater than 0"));
+        errors.push(SpecError::invalid(
+            path,
+            json!(max),
+            "must be greater than 0",
+        ));
     }
 }
 
 fn strategy(rollout: &Rollout, canary: &CanaryStrategy, steps: Vec<Step>) -> Strategy {
     let spec = &rollout.spec;
     let routing = canary.traffic_routing.clone().unwrap_or_default();
-    let history = spec.analysis.as_ref();
-    let kept = |limit: Option<i32>| limit.unwrap_or(RUN_HISTORY_LIMIT).max(0) as usize;
+    let named = |service: &Option<String>| service.clone().filter(|name| !name.is_empty());
+    let natural = |number: i32| number.max(0) as usize;
     let replicas = spec.replicas.unwrap_or(1);
+    let deadline = spec.progress_deadline_seconds;
+    let history = spec
+        .revision_history_limit
+        .unwrap_or(REVISION_HISTORY_LIMIT);
+    let window = spec
+        .rollback_window
+        .as_ref()
+        .and_then(|window| window.revisions);
     Strategy {
         replicas,
         selector: spec.selector.clone().unwrap_or_default(),
         template: spec.template.clone().unwrap_or_default(),
         min_ready_seconds: spec.min_ready_seconds.unwrap_or_default(),
-        revision_history_limit: spec.revision_history_limit.unwrap_or(REVISION_HISTORY_LIMIT).max(0) as usize,
-        progress_deadline_seconds: spec.progress_deadline_seconds.unwrap_or(PROGRESS_DEADLINE_SECONDS),
+        revision_history_limit: natural(history),
+        progress_deadline_seconds: deadline.unwrap_or(PROGRESS_DEADLINE_SECONDS),
         progress_deadline_abort: spec.progress_deadline_abort.unwrap_or_default(),
         paused: spec.paused.unwrap_or_default(),
-        rollback_window: spec.rollback_window.as_ref().and_then(|window| window.revisions).unwrap_or(0).max(0) as usize,
-        run_history: (
-            kept(history.and_then(|history| history.successful_run_history_limit)),
-            kept(history.and_then(|history| history.unsuccessful_run_history_limit)),
-        ),
-        canary_service: canary.canary_service.clone().filter(|name| !name.is_empty()),
-        stable_service: canary.stable_service.clone().filter(|name| !name.is_empty()),
+        rollback_window: natural(window.unwrap_or_default()),
+        run_history: run_history(rollout),
+        canary_service: named(&canary.canary_service),
+        stable_service: named(&canary.stable_service),
         steps,
         step_hash: hash::of_steps(canary.steps.as_deref()),
         max_weight: routing.max_weight(),
-        managed_routes: routing.managed_routes.into_iter().map(|route| route.name).collect(),
-        background: canary.analysis.as_ref().filter(|analysis| !analysis.templates.is_empty()).map(|analysis| {
-            (analysis.analysis(), analysis.starting_step.unwrap_or(0).max(0) as usize)
-        }),
-        scale_down_delay_seconds: canary.scale_down_delay_seconds.unwrap_or(SCALE_DOWN_DELAY_SECONDS),
-        scale_down_delay_revision_limit: canary
-            .scale_down_delay_revision_limit
-            .map(|limit| limit.max(0) as usize),
-        abort_scale_down_delay_seconds: match canary.abort_scale_down_delay_seconds {
-            Some(0) => None,
-            Some(delay) => Some(delay),
-            None => Some(SCALE_DOWN_DELAY_SECONDS),
-        },
+        managed_routes: routing
+            .managed_routes
+            .into_iter()
+            .map(|route| route.name)
+            .collect(),
+        background: background(canary),
+        scale_down_delay_seconds: canary
+            .scale_down_delay_seconds
+            .unwrap_or(SCALE_DOWN_DELAY_SECONDS),
+        scale_down_delay_revision_limit: canary.scale_down_delay_revision_limit.map(natural),
+        abort_scale_down_delay_seconds: Some(
+            canary
+                .abort_scale_down_delay_seconds
+                .unwrap_or(SCALE_DOWN_DELAY_SECONDS),
+        )
+        .filter(|delay| *delay != 0),
         max_unavailable: pods::max_unavailable(canary, replicas),
         min_pods: canary.min_pods_per_replica_set,
-        threshold: canary.replica_progress_threshold.as_ref().and_then(|threshold| match threshold.type_ {
-            _ if threshold.value < 0 => None,
-            ThresholdType::Percent => Some(Threshold::Percent(threshold.value)),
-            ThresholdType::Pods => Some(Threshold::Pods(threshold.value)),
-            ThresholdType::Other(_) => None,
-        }),
+        threshold: threshold(canary),
+    }
+}
+
+fn run_history(rollout: &Rollout) -> (usize, usize) {
+    let limits = rollout.spec.analysis.as_ref();
+    let kept = |limit: Option<i32>| limit.unwrap_or(RUN_HISTORY_LIMIT).max(0) as usize;
+    (
+        kept(limits.and_then(|limits| limits.successful_run_history_limit)),
+        kept(limits.and_then(|limits| limits.unsuccessful_run_history_limit)),
+    )
+}
+
+fn background(canary: &CanaryStrategy) -> Option<(RolloutAnalysis, usize)> {
+    let background = canary
+        .analysis
+        .as_ref()
+        .filter(|analysis| !analysis.templates.is_empty())?;
+    Some((
+        background.analysis(),
+        background.starting_step.unwrap_or(0).max(0) as usize,
+    ))
+}
+
+fn threshold(canary: &CanaryStrategy) -> Option<Threshold> {
+    let threshold = canary.replica_progress_threshold.as_ref();
+    let threshold = threshold.filter(|threshold| threshold.value >= 0)?;
+    match threshold.type_ {
+        ThresholdType::Percent => Some(Threshold::Percent(threshold.value)),
+        ThresholdType::Pods => Some(Threshold::Pods(threshold.value)),
+        ThresholdType::Other(_) => None,
     }
 }
 
@@ -253,6 +320,11 @@ impl Strategy {
     pub fn step_count(&self) -> usize {
         self.steps.len()
     }
+
+    /// An index of a step, as status has it: none where there are no steps.
+    pub fn step_index(&self, index: usize) -> Option<i32> {
+        (!self.steps.is_empty()).then(|| i32::try_from(index).unwrap_or(i32::MAX))
+    }
 }
 
 // === impl Threshold ===
@@ -262,7 +334,9 @@ impl Threshold {
     pub fn is_met(self, available: i32, desired: i32) -> bool {
         match self {
             Self::Percent(percent) => {
-                desired == 0 || f64::from(available) / f64::from(desired) * 100.0 + 1e-10 >= f64::from(percent)
+                desired == 0
+                    || f64::from(available) / f64::from(desired) * 100.0 + 1e-10
+                        >= f64::from(percent)
             }
             Self::Pods(pods) => available >= pods,
         }
@@ -273,11 +347,19 @@ impl Threshold {
 
 impl SpecError {
     pub(crate) fn invalid(path: impl Into<String>, value: Value, text: impl Into<String>) -> Self {
-        Self { path: path.into(), value: Some(value), text: text.into() }
+        Self {
+            path: path.into(),
+            value: Some(value),
+            text: text.into(),
+        }
     }
 
     pub(crate) fn required(path: impl Into<String>, text: impl Into<String>) -> Self {
-        Self { path: path.into(), value: None, text: text.into() }
+        Self {
+            path: path.into(),
+            value: None,
+            text: text.into(),
+        }
     }
 }
 

@@ -60,17 +60,27 @@ pub async fn run(client: Client, clock: Clock, traffic: Arc<dyn Traffic>, stop: 
         client,
         clock,
         traffic,
-        caches: Caches { rollouts, replica_sets, services, runs, templates, cluster_templates },
+        caches: Caches {
+            rollouts,
+            replica_sets,
+            services,
+            runs,
+            templates,
+            cluster_templates,
+        },
         queue: Queue::default(),
         written: Mutex::default(),
     };
     let it = &controller;
     let everything = async {
         tokio::join!(
-            it.watch(rollouts_writer, |rollout: &Guarded<Rollout>| it.rollout_changed(rollout)),
+            it.watch(rollouts_writer, |rollout: &Guarded<Rollout>| it
+                .rollout_changed(rollout)),
             it.watch(sets_writer, |set: &ReplicaSet| it.owned_changed(set)),
-            it.watch(services_writer, |service: &Service| it.service_changed(service)),
-            it.watch(runs_writer, |run: &Guarded<AnalysisRun>| it.owned_changed(run)),
+            it.watch(services_writer, |service: &Service| it
+                .service_changed(service)),
+            it.watch(runs_writer, |run: &Guarded<AnalysisRun>| it
+                .owned_changed(run)),
             it.watch(templates_writer, |template| it.template_changed(template)),
             it.watch(cluster_writer, |template| it.template_changed(template)),
             it.listen(news),
@@ -89,7 +99,9 @@ impl Controller {
         K::DynamicType: Default + Eq + Hash + Clone,
     {
         let all: Api<K> = Api::all(self.client.clone());
-        let events = watcher(all, watcher::Config::default()).default_backoff().reflect(writer);
+        let events = watcher(all, watcher::Config::default())
+            .default_backoff()
+            .reflect(writer);
         follow(events, changed).await;
     }
 
@@ -108,18 +120,35 @@ impl Controller {
 
     fn invalid_in(&self, namespace: &str) -> Vec<RolloutKey> {
         let rollouts = self.caches.rollouts.state();
-        let here = rollouts.iter().filter(|rollout| rollout.namespace().as_deref() == Some(namespace));
+        let here = rollouts
+            .iter()
+            .filter(|rollout| rollout.namespace().as_deref() == Some(namespace));
         let invalid = here.filter(|rollout| {
-            let status = rollout.0.as_ref().ok().and_then(|rollout| rollout.status.as_ref());
-            status.is_some_and(|status| status.conditions.iter().any(|condition| condition.type_ == "InvalidSpec"))
+            let status = rollout
+                .0
+                .as_ref()
+                .ok()
+                .and_then(|rollout| rollout.status.as_ref());
+            status.is_some_and(|status| {
+                status
+                    .conditions
+                    .iter()
+                    .any(|condition| condition.type_ == "InvalidSpec")
+            })
         });
         invalid.map(|rollout| key_of(rollout.as_ref())).collect()
     }
 
     fn owned_changed(&self, object: &impl ResourceExt) {
-        let owner = object.owner_references().iter().find(|owner| owner.kind == "Rollout");
+        let owner = object
+            .owner_references()
+            .iter()
+            .find(|owner| owner.kind == "Rollout");
         if let (Some(owner), Some(namespace)) = (owner, object.namespace()) {
-            self.soon(RolloutKey { namespace, name: owner.name.clone() });
+            self.soon(RolloutKey {
+                namespace,
+                name: owner.name.clone(),
+            });
         }
     }
 
@@ -127,7 +156,8 @@ impl Controller {
         let name = service.name_any();
         for rollout in self.caches.rollouts.state() {
             let names_it = |rollout: &Rollout| service_names(rollout).contains(&name);
-            if rollout.namespace() == service.namespace() && rollout.0.as_ref().is_ok_and(names_it) {
+            if rollout.namespace() == service.namespace() && rollout.0.as_ref().is_ok_and(names_it)
+            {
                 self.soon(key_of(rollout.as_ref()));
             }
         }
@@ -149,7 +179,11 @@ impl Controller {
                 Ok(key) => self.soon(key),
                 // Too much happened to say what: look at all of them.
                 Err(RecvError::Lagged(_)) => {
-                    self.caches.rollouts.state().iter().for_each(|rollout| self.soon(key_of(rollout.as_ref())));
+                    self.caches
+                        .rollouts
+                        .state()
+                        .iter()
+                        .for_each(|rollout| self.soon(key_of(rollout.as_ref())));
                 }
                 Err(RecvError::Closed) => return,
             }
@@ -170,7 +204,11 @@ impl Controller {
         tracing::debug!(?filled, "every watch has synced");
         let mut looks = FuturesUnordered::new();
         loop {
-            let next = if looks.len() < LOOKS_AT_ONCE { self.queue.next(self.clock.now()) } else { Next::Idle };
+            let next = if looks.len() < LOOKS_AT_ONCE {
+                self.queue.next(self.clock.now())
+            } else {
+                Next::Idle
+            };
             let wait = match next {
                 Next::Now(key) => {
                     looks.push(self.look(key));
@@ -189,16 +227,18 @@ impl Controller {
 
     fn until(&self, at: jiff::Timestamp) -> Duration {
         // The timer of tokio counts milliseconds: one more, or it would fire too early.
-        Duration::try_from(at.duration_since(self.clock.now())).unwrap_or_default() + Duration::from_millis(1)
+        Duration::try_from(at.duration_since(self.clock.now())).unwrap_or_default()
+            + Duration::from_millis(1)
     }
 
     async fn look(&self, key: RolloutKey) {
         match self.reconcile(&key).await {
             Ok(at) => self.queue.done(key, at),
             Err(error) => {
-                match &error {
-                    ApplyError::Conflict(_) => tracing::debug!(?key, %error, "looking again"),
-                    _ => tracing::warn!(?key, %error, source = source_of(&error), "trying again"),
+                if matches!(error, ApplyError::Conflict(_)) {
+                    tracing::debug!(?key, %error, "looking again");
+                } else {
+                    tracing::warn!(?key, %error, source = source_of(&error), "trying again");
                 }
                 self.queue.failed(key, self.clock.now());
             }
@@ -256,7 +296,9 @@ async fn follow<K>(
 {
     events
         .for_each(async |event| match event {
-            Ok(Event::Apply(object) | Event::InitApply(object) | Event::Delete(object)) => changed(&object),
+            Ok(Event::Apply(object) | Event::InitApply(object) | Event::Delete(object)) => {
+                changed(&object);
+            }
             Ok(Event::Init | Event::InitDone) => {}
             Err(error) => {
                 let kind = K::plural(&K::DynamicType::default()).into_owned();
@@ -267,7 +309,10 @@ async fn follow<K>(
 }
 
 fn key_of(object: &impl ResourceExt) -> RolloutKey {
-    RolloutKey { namespace: object.namespace().unwrap_or_default(), name: object.name_any() }
+    RolloutKey {
+        namespace: object.namespace().unwrap_or_default(),
+        name: object.name_any(),
+    }
 }
 
 fn source_of(error: &ApplyError) -> Option<String> {

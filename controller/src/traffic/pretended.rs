@@ -42,8 +42,14 @@ struct State {
 impl Pretended {
     /// A fleet of so many proxies, all connected.
     pub fn new(proxies: usize) -> Self {
-        let state = State { connected: proxies, ..State::default() };
-        Self { state: Mutex::new(state), news: broadcast::Sender::new(NEWS) }
+        let state = State {
+            connected: proxies,
+            ..State::default()
+        };
+        Self {
+            state: Mutex::new(state),
+            news: broadcast::Sender::new(NEWS),
+        }
     }
 
     /// So many proxies are connected from now on.
@@ -103,7 +109,9 @@ impl Pretended {
             change(&mut state);
             state.orders.keys().cloned().collect()
         };
-        rollouts.into_iter().for_each(|rollout| self.announce(rollout));
+        for rollout in rollouts {
+            self.announce(rollout);
+        }
     }
 
     fn announce(&self, rollout: RolloutKey) {
@@ -144,7 +152,10 @@ impl Traffic for Pretended {
         let state = self.state();
         let ordered = state.orders.get(rollout).map(|order| order.weight);
         let (verified, message) = match (&state.refusal, state.connected) {
-            (_, 0) => (None, Some(format!("no proxy of fleet {} is connected", rollout.name))),
+            (_, 0) => (
+                None,
+                Some(format!("no proxy of fleet {} is connected", rollout.name)),
+            ),
             (Some(reason), _) => (Some(false), Some(reason.clone())),
             (None, _) => (Some(ordered.is_some()), None),
         };
@@ -153,21 +164,37 @@ impl Traffic for Pretended {
             connected: state.connected,
             verified,
             message,
-            reachable: if state.connected == 0 { BTreeMap::new() } else { state.endpoints.clone() },
+            reachable: if state.connected == 0 {
+                BTreeMap::new()
+            } else {
+                state.endpoints.clone()
+            },
             in_flight: state.in_flight.clone(),
-            fuse: state.trips.get(rollout).filter(|trip| trip.revision == canary).cloned(),
+            fuse: state
+                .trips
+                .get(rollout)
+                .filter(|trip| trip.revision == canary)
+                .cloned(),
         }
     }
 
     fn reset_fuse(&self, rollout: &RolloutKey, revision: &str) {
         let mut state = self.state();
-        if state.trips.get(rollout).is_some_and(|trip| trip.revision == revision) {
+        if state
+            .trips
+            .get(rollout)
+            .is_some_and(|trip| trip.revision == revision)
+        {
             state.trips.remove(rollout);
         }
     }
 
     fn evidence(&self, rollout: &RolloutKey, _: &str) -> Evidence {
-        self.state().evidence.get(rollout).cloned().unwrap_or_default()
+        self.state()
+            .evidence
+            .get(rollout)
+            .cloned()
+            .unwrap_or_default()
     }
 
     fn changed(&self) -> broadcast::Receiver<RolloutKey> {

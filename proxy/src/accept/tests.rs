@@ -299,3 +299,46 @@ async fn the_access_log_has_a_line_of_json_per_request() {
     drop(proxy);
     drop(writer);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_was_never_used_holds_up_no_drain() {
+    let origin = Origin::start("one").await;
+    let proxy = TestProxy::start(plain_config(&[origin.address]));
+    let mut unused = Vec::new();
+    for address in [proxy.plain, proxy.tls] {
+        unused.push(TcpStream::connect(address).await.expect("accepts"));
+    }
+    eventually("the plain one is counted", || {
+        proxy.shared.state().process_totals().connections > 0
+    })
+    .await;
+    let late = Clock.now() + Duration::from_hours(1);
+    proxy.shared.drain().stop(late);
+    eventually("the workers end", || proxy.is_finished()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_is_under_way_when_the_listeners_close_is_answered() {
+    let origin = Origin::start("one").await;
+    let mut proxy = TestProxy::start(plain_config(&[origin.address]));
+    let mut clients = Vec::new();
+    for _ in 0..50 {
+        let mut client = TcpStream::connect(proxy.plain).await.expect("accepts");
+        client
+            .write_all(b"GET / HTTP/1.1\r\nhost: app\r\n\r\n")
+            .await
+            .expect("reads");
+        clients.push(client);
+    }
+    proxy
+        .shared
+        .drain()
+        .stop(Clock.now() + Duration::from_secs(20));
+    for client in &mut clients {
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).await.expect("not reset");
+        assert_eq!(status(&answer), 200);
+    }
+    eventually("the workers end", || proxy.is_finished()).await;
+    proxy.join().expect("they end well");
+}

@@ -27,13 +27,6 @@ const MAX_TRIES: usize = 4;
 /// The head of an answer, and the connection that its body comes on.
 pub(crate) type Answered = (Response<Incoming>, Lease);
 
-/// An attempt that got no answer.
-pub(crate) struct Failed {
-    pub(crate) error: RequestError,
-    /// The whole request, where nothing of it was sent.
-    pub(crate) request: Option<Box<Request<UpstreamBody>>>,
-}
-
 /// What is needed to send a request once more.
 pub(crate) struct Spare {
     pub(crate) idempotent: bool,
@@ -46,39 +39,35 @@ pub(crate) struct Spare {
 /// What a try says about the next one.
 enum Next {
     /// Another endpoint, as this one accepts no connection.
-    Elsewhere(SocketAddr, Request<UpstreamBody>),
+    Elsewhere(SocketAddr),
     /// A new connection, as the kept one was closed.
-    Fresh(Request<UpstreamBody>),
-    GiveUp(Failed),
+    Fresh,
+    GiveUp(RequestError),
 }
 
+/// Tries an arm. The request is still in its place afterwards where nothing of it was sent.
 pub(crate) async fn attempt(
     exchange: &Exchange,
     arm: &Rc<LocalArm>,
-    request: Request<UpstreamBody>,
+    request: &mut Option<Request<UpstreamBody>>,
     (spare, waiting): (&Spare, &Waiting),
-) -> Result<Answered, Failed> {
-    let mut request = request;
+) -> Result<Answered, RequestError> {
     let mut tried = Vec::new();
     let mut fresh = false;
     for _ in 0..MAX_TRIES {
         let worker = exchange.worker();
-        let picked = arm
-            .cluster
-            .pick(&mut worker.random.borrow_mut(), &tried, exchange.started())
-            .cloned();
+        let picked = {
+            let mut random = worker.random.borrow_mut();
+            arm.cluster
+                .pick(&mut random, &tried, exchange.started())
+                .cloned()
+        };
         let Some(endpoint) = picked else { break };
         match one_try(exchange, arm, &endpoint, (request, fresh), (spare, waiting)).await {
             Ok(answered) => return Ok(answered),
-            Err(Next::Elsewhere(address, unsent)) => {
-                tried.push(address);
-                request = unsent;
-            }
-            Err(Next::Fresh(unsent)) => {
-                fresh = true;
-                request = unsent;
-            }
-            Err(Next::GiveUp(failed)) => return Err(failed),
+            Err(Next::Elsewhere(address)) => tried.push(address),
+            Err(Next::Fresh) => fresh = true,
+            Err(Next::GiveUp(error)) => return Err(error),
         }
     }
     let none = tried.is_empty() && !fresh;
@@ -87,27 +76,26 @@ pub(crate) async fn attempt(
     } else {
         FailureClass::Connect
     };
-    Err(Failed {
-        error: upstream(class, Sent::Never),
-        request: Some(Box::new(request)),
-    })
+    Err(upstream(class, Sent::Never))
 }
 
 async fn one_try(
     exchange: &Exchange,
     arm: &LocalArm,
     endpoint: &Rc<LocalEndpoint>,
-    (mut request, fresh): (Request<UpstreamBody>, bool),
+    (request, fresh): (&mut Option<Request<UpstreamBody>>, bool),
     (spare, waiting): (&Spare, &Waiting),
 ) -> Result<Answered, Next> {
     let worker = exchange.worker();
     let Ok(mut lease) = endpoint.lease(&arm.cluster, worker.index, fresh).await else {
         arm.cluster.endpoint_failed(endpoint, worker.now());
-        return Err(Next::Elsewhere(endpoint.state.address(), request));
+        return Err(Next::Elsewhere(endpoint.state.address()));
     };
-    match endpoint.protocol {
-        Protocol::Http1 => forward::to_http1(&mut request, &spare.host),
-        Protocol::H2c => forward::to_http2(&mut request, &spare.host),
+    if let Some(request) = request.as_mut() {
+        match endpoint.protocol {
+            Protocol::Http1 => forward::to_http1(request, &spare.host),
+            Protocol::H2c => forward::to_http2(request, &spare.host),
+        }
     }
     match lease.send(request, waiting).await {
         Ok(response) => {
@@ -118,7 +106,7 @@ async fn one_try(
             }
             Ok((response, lease))
         }
-        Err(failure) => Err(after(exchange, arm, endpoint, failure, spare)),
+        Err(failure) => Err(after(exchange, arm, endpoint, failure, (spare, request))),
     }
 }
 
@@ -128,16 +116,13 @@ fn after(
     arm: &LocalArm,
     endpoint: &LocalEndpoint,
     failure: SendFailure,
-    spare: &Spare,
+    (spare, request): (&Spare, &mut Option<Request<UpstreamBody>>),
 ) -> Next {
     if failure.kind == FailureKind::Client {
-        return Next::GiveUp(Failed {
-            error: RequestError::ClientGone,
-            request: None,
-        });
+        return Next::GiveUp(RequestError::ClientGone);
     }
-    if let Some(unsent) = failure.request {
-        return Next::Fresh(unsent);
+    if request.is_some() {
+        return Next::Fresh;
     }
     let budget = &exchange.worker().budget;
     if failure.sent == Sent::OnReused
@@ -145,7 +130,8 @@ fn after(
         && let Some(copy) = spare.request()
         && budget.withdraw()
     {
-        return Next::Fresh(copy);
+        *request = Some(copy);
+        return Next::Fresh;
     }
     arm.cluster
         .endpoint_failed(endpoint, exchange.worker().now());
@@ -153,10 +139,7 @@ fn after(
         FailureKind::Timeout => FailureClass::Timeout,
         _ => FailureClass::Reset,
     };
-    Next::GiveUp(Failed {
-        error: upstream(class, failure.sent),
-        request: None,
-    })
+    Next::GiveUp(upstream(class, failure.sent))
 }
 
 fn upstream(class: FailureClass, sent: Sent) -> RequestError {

@@ -38,7 +38,7 @@ pub(crate) async fn run(
         tokio::select! {
             work = uplink.inbox.next() => work_on(uplink, &mut applier, control, work).await,
             () = &mut wait, if kept.is_some() => use_kept(&mut applier, control, kept.take()).await,
-            _ = polls.tick() => applier.reload_certificates().await,
+            _ = polls.tick() => reload(uplink, &mut applier, control).await,
             () = stop.cancelled() => return,
         }
     }
@@ -59,11 +59,31 @@ async fn work_on(uplink: &Uplink, applier: &mut Applier, control: &Control, work
         Ok(()) => uplink.ack(version),
         Err(errors) => uplink.nack(version, &errors),
     }
-    // Weights that waited for what has just come into force, or that are in force once more.
-    if let Some(in_force) = control.board.in_force() {
-        for (split, epoch) in control.weights.in_force(&in_force.splits) {
-            uplink.weights_ack(split, epoch);
-        }
+    acknowledge_weights(uplink, control);
+}
+
+/// A snapshot that was refused for its certificate files may come into force when these are mended.
+async fn reload(uplink: &Uplink, applier: &mut Applier, control: &Control) {
+    let before = version_in_force(applier);
+    applier.reload_certificates().await;
+    let now = version_in_force(applier);
+    if let Some(version) = now.filter(|_| now != before) {
+        uplink.ack(version);
+        acknowledge_weights(uplink, control);
+    }
+}
+
+fn version_in_force(applier: &Applier) -> Option<Version> {
+    applier.in_force()?.candidate.origin.version()
+}
+
+/// Weights that waited for what has just come into force, or that are in force once more.
+fn acknowledge_weights(uplink: &Uplink, control: &Control) {
+    let Some(in_force) = control.board.in_force() else {
+        return;
+    };
+    for (split, epoch) in control.weights.in_force(&in_force.splits) {
+        uplink.weights_ack(split, epoch);
     }
 }
 

@@ -23,6 +23,9 @@ const IDLE_TICKS: u64 = 20;
 /// How often a stopping worker looks whether its last connection has ended.
 const STOP_POLL: Duration = Duration::from_millis(10);
 
+/// How long a stopping worker waits for the first bytes of connections that it has just accepted.
+const UNUSED_GRACE: Duration = Duration::from_millis(250);
+
 /// What one worker owns.
 #[derive(Debug)]
 pub(crate) struct Worker {
@@ -36,6 +39,8 @@ pub(crate) struct Worker {
     /// As of the last tick: good enough for ejections and idle times.
     now: Cell<Instant>,
     draining: Cell<bool>,
+    closing: Cell<bool>,
+    stopping: Cell<bool>,
 }
 
 /// Spawns onto the worker's own runtime.
@@ -94,15 +99,22 @@ async fn until_stopped(worker: &Worker, accepting: Vec<JoinHandle<()>>) {
         .wait_for(|phase| matches!(phase, DrainPhase::Stopping { .. }))
         .await;
     drop(stopping);
-    for task in &accepting {
-        task.abort();
+    worker.closing.set(true);
+    worker.connections.wake_all();
+    for task in accepting {
+        // A task that panicked accepts nothing any more either.
+        let _ = task.await;
     }
+    let settled = worker.shared.clock().now() + UNUSED_GRACE;
     loop {
         let phase = *drain.borrow();
         let now = worker.shared.clock().now();
         let late = matches!(phase, DrainPhase::Stopping { deadline } if deadline <= now);
         if late || worker.process().connections.get() == 0 {
             return;
+        }
+        if now >= settled && !worker.stopping.replace(true) {
+            worker.connections.wake_all();
         }
         tokio::time::sleep(STOP_POLL).await;
     }
@@ -139,6 +151,8 @@ impl Worker {
             view: RefCell::new(Rc::new(view)),
             now: Cell::new(shared.clock().now()),
             draining: Cell::new(false),
+            closing: Cell::new(false),
+            stopping: Cell::new(false),
             shared,
         }
     }
@@ -160,6 +174,16 @@ impl Worker {
 
     pub(crate) fn is_draining(&self) -> bool {
         self.draining.get()
+    }
+
+    /// Whether the listeners are to be closed.
+    pub(crate) fn is_closing(&self) -> bool {
+        self.closing.get()
+    }
+
+    /// Whether a connection without a request is closed.
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stopping.get()
     }
 
     pub(crate) fn process(&self) -> &ProcessShard {

@@ -280,6 +280,32 @@ async fn renewed_certificate_files_are_taken_up_when_they_match() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_refused_snapshot_is_acknowledged_when_its_certificate_file_is_mended() {
+    let (stable, canary) = apps().await;
+    let files = Files::new();
+    let (chain, key) = files.certificate("tls");
+    let (_, other_key) = files.certificate("other");
+    let right = std::fs::read_to_string(&key).expect("a file");
+    files.write(
+        "tls.key",
+        &std::fs::read_to_string(other_key).expect("a file"),
+    );
+    let controller = FakeController::start().await;
+    let proxy = Proxy::of_controller(&controller, None);
+    let config = with_certificate(document(&stable, &canary, 0), &chain, &key);
+    controller.snapshot(1, &config).await;
+    let errors = controller.nacked(1).await;
+    assert_eq!(errors[0].path, "certificates[0]");
+    files.write("tls.key", &right);
+    controller
+        .heard("the late ack", |heard| {
+            matches!(heard, Heard::Ack(_)).then_some(())
+        })
+        .await;
+    assert_eq!(proxy.bodies(1).await, ["stable"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn every_series_is_there_at_zero_before_the_first_request() {
     let (stable, canary) = apps().await;
     let files = Files::new();

@@ -27,13 +27,21 @@ pub(super) struct Abort {
 
 pub(super) fn decide(scene: &Scene<'_>) -> Abort {
     let forgiven = is_forgiven(scene);
-    let mut abort = Abort { forgiven, ..Abort::default() };
+    let mut abort = Abort {
+        forgiven,
+        ..Abort::default()
+    };
     if scene.is_promoted() || scene.is_initial() {
         return abort;
     }
     if let Some(detail) = tripped(scene).filter(|_| !forgiven) {
         let news = scene.was.abort != Some(true);
-        return Abort { aborted: true, detail: news.then_some(detail), by_fuse: true, forgiven };
+        return Abort {
+            aborted: true,
+            detail: news.then_some(detail),
+            by_fuse: true,
+            forgiven,
+        };
     }
     if scene.promote_full() || scene.in_rollback_window() {
         return abort;
@@ -52,14 +60,16 @@ fn is_forgiven(scene: &Scene<'_>) -> bool {
 
 fn tripped(scene: &Scene<'_>) -> Option<String> {
     let trip = scene.observed.traffic.fuse.as_ref()?;
-    (trip.revision == scene.pod_hash).then(|| format!("fuse of proxy {} tripped: {}", trip.proxy, trip.reason))
+    (trip.revision == scene.pod_hash)
+        .then(|| format!("fuse of proxy {} tripped: {}", trip.proxy, trip.reason))
 }
 
 fn failed_run(scene: &Scene<'_>) -> Option<String> {
     let canary = scene.was.canary.as_ref()?;
     let background = canary.current_background_analysis_run_status.as_ref();
     let background = background.and_then(|status| current(scene, status));
-    if let Some(run) = background.filter(|_| scene.pause(&PauseReason::InconclusiveAnalysisRun).is_none())
+    if let Some(run) =
+        background.filter(|_| scene.pause(&PauseReason::InconclusiveAnalysisRun).is_none())
         && let Some(detail) = failure("Background", run)
     {
         return Some(detail);
@@ -67,24 +77,44 @@ fn failed_run(scene: &Scene<'_>) -> Option<String> {
     if !scene.was.pause_conditions.is_empty() || !matches!(scene.step(), Some(Step::Analysis(_))) {
         return None;
     }
-    let step = canary.current_step_analysis_run_status.as_ref().and_then(|status| current(scene, status))?;
-    let of_this_step = step.labels().get(names::STEP_INDEX).is_some_and(|index| *index == scene.index().to_string());
+    let step = canary
+        .current_step_analysis_run_status
+        .as_ref()
+        .and_then(|status| current(scene, status))?;
+    let of_this_step = step
+        .labels()
+        .get(names::STEP_INDEX)
+        .is_some_and(|index| *index == scene.index().to_string());
     of_this_step.then(|| failure("Step-based", step)).flatten()
 }
 
 /// The run that a status is about, unless it belongs to another revision.
-pub(super) fn current<'a>(scene: &Scene<'a>, status: &RolloutAnalysisRunStatus) -> Option<&'a AnalysisRun> {
-    let run = scene.observed.runs.iter().find(|run| run.name_any() == status.name)?;
+pub(super) fn current<'a>(
+    scene: &Scene<'a>,
+    status: &RolloutAnalysisRunStatus,
+) -> Option<&'a AnalysisRun> {
+    let run = scene
+        .observed
+        .runs
+        .iter()
+        .find(|run| run.name_any() == status.name)?;
     let hash = run.labels().get(names::POD_TEMPLATE_HASH_LABEL);
-    hash.is_none_or(|hash| *hash == scene.pod_hash).then_some(run)
+    hash.is_none_or(|hash| *hash == scene.pod_hash)
+        .then_some(run)
 }
 
 fn failure(kind: &str, run: &AnalysisRun) -> Option<String> {
     let status = run.status.as_ref()?;
-    if !matches!(status.phase, Some(AnalysisPhase::Failed | AnalysisPhase::Error)) {
+    if !matches!(
+        status.phase,
+        Some(AnalysisPhase::Failed | AnalysisPhase::Error)
+    ) {
         return None;
     }
-    let message = status.message.as_deref().filter(|message| !message.is_empty());
+    let message = status
+        .message
+        .as_deref()
+        .filter(|message| !message.is_empty());
     Some(format!(
         "{kind} analysis phase error/failed{}",
         message.map_or_else(String::new, |message| format!(": {message}"))

@@ -4,8 +4,8 @@
 //! for. Their names are deterministic, so that a run that was created just before the process died
 //! is found again.
 
-use crds::rollout::steps::RolloutAnalysis;
 use crds::rollout::status::RolloutAnalysisRunStatus;
+use crds::rollout::steps::RolloutAnalysis;
 use crds::words::{AnalysisPhase, PauseReason};
 use crds::{AnalysisRun, AnalysisRunSpec};
 use kube::{Resource as _, ResourceExt as _};
@@ -30,10 +30,18 @@ pub(super) struct Runs {
 
 pub(super) fn plan(scene: &Scene<'_>, abort: &Abort, draft: &mut Draft) -> Runs {
     let canary = scene.was.canary.clone().unwrap_or_default();
-    let was = (canary.current_step_analysis_run_status, canary.current_background_analysis_run_status);
-    let over = abort.aborted || scene.promote_full() || scene.is_initial() || scene.in_rollback_window();
+    let was = (
+        canary.current_step_analysis_run_status,
+        canary.current_background_analysis_run_status,
+    );
+    let over =
+        abort.aborted || scene.promote_full() || scene.is_initial() || scene.in_rollback_window();
     if over {
-        let runs = Runs { step: mirror(scene, was.0), background: mirror(scene, was.1), inconclusive: false };
+        let runs = Runs {
+            step: mirror(scene, was.0),
+            background: mirror(scene, was.1),
+            inconclusive: false,
+        };
         cancel(scene, abort, &Runs::default(), draft);
         collect(scene, &runs, draft);
         return runs;
@@ -41,16 +49,25 @@ pub(super) fn plan(scene: &Scene<'_>, abort: &Abort, draft: &mut Draft) -> Runs 
     let mut runs = Runs::default();
     runs.step = step_run(scene, abort, was.0.clone(), draft);
     runs.background = background_run(scene, abort, was.1.clone(), draft);
-    runs.inconclusive = pauses(scene, runs.step.as_ref(), true) || pauses(scene, runs.background.as_ref(), false);
+    runs.inconclusive =
+        pauses(scene, runs.step.as_ref(), true) || pauses(scene, runs.background.as_ref(), false);
     report("Step", was.0.as_ref(), runs.step.as_ref(), draft);
-    report("Background", was.1.as_ref(), runs.background.as_ref(), draft);
+    report(
+        "Background",
+        was.1.as_ref(),
+        runs.background.as_ref(),
+        draft,
+    );
     cancel(scene, abort, &runs, draft);
     collect(scene, &runs, draft);
     runs
 }
 
 /// The status of a run as it is now.
-fn mirror(scene: &Scene<'_>, was: Option<RolloutAnalysisRunStatus>) -> Option<RolloutAnalysisRunStatus> {
+fn mirror(
+    scene: &Scene<'_>,
+    was: Option<RolloutAnalysisRunStatus>,
+) -> Option<RolloutAnalysisRunStatus> {
     let was = was?;
     let run = abort::current(scene, &was);
     Some(run.map_or(was, in_brief))
@@ -75,11 +92,20 @@ fn step_run(
     if !scene.was.pause_conditions.is_empty() {
         return mirror(scene, was);
     }
-    let Some(Step::Analysis(analysis)) = scene.step() else { return None };
+    let Some(Step::Analysis(analysis)) = scene.step() else {
+        return None;
+    };
     let index = scene.index();
     let run = was.as_ref().and_then(|was| abort::current(scene, was));
-    let of_this_step = |run: &&AnalysisRun| run.labels().get(names::STEP_INDEX) == Some(&index.to_string());
-    keep_or_start(scene, abort, run.filter(of_this_step), (analysis, Some(index)), draft)
+    let of_this_step =
+        |run: &&AnalysisRun| run.labels().get(names::STEP_INDEX) == Some(&index.to_string());
+    keep_or_start(
+        scene,
+        abort,
+        run.filter(of_this_step),
+        (analysis, Some(index)),
+        draft,
+    )
 }
 
 fn background_run(
@@ -147,8 +173,16 @@ fn start(
     };
     let base = names::analysis_run(&scene.name(), &scene.pod_hash, scene.revision(), index);
     for attempt in 0..NAME_TRIES {
-        let name = if attempt == 0 { base.clone() } else { format!("{base}.{attempt}") };
-        let taken = scene.observed.runs.iter().find(|run| run.name_any() == name);
+        let name = if attempt == 0 {
+            base.clone()
+        } else {
+            format!("{base}.{attempt}")
+        };
+        let taken = scene
+            .observed
+            .runs
+            .iter()
+            .find(|run| run.name_any() == name);
         match taken {
             None if scene.observed.foreign_runs.contains(&name) => {}
             None => {
@@ -157,11 +191,16 @@ fn start(
                 draft.actions.push(Action::CreateRun(Box::new(run)));
                 return Some(brief);
             }
-            Some(run) if !is_completed(run) && is_same(&run.spec, &spec) => return Some(in_brief(run)),
+            Some(run) if !is_completed(run) && is_same(&run.spec, &spec) => {
+                return Some(in_brief(run));
+            }
             Some(_) => {}
         }
     }
-    draft.warning("ReconciliationError", format!("every name {base}.n of an AnalysisRun is taken"));
+    draft.warning(
+        "ReconciliationError",
+        format!("every name {base}.n of an AnalysisRun is taken"),
+    );
     None
 }
 
@@ -182,19 +221,36 @@ fn manifest(
     let metadata = analysis.analysis_run_metadata.clone().unwrap_or_default();
     let mut run = AnalysisRun::new(&name, spec);
     let mut labels = metadata.labels;
-    labels.insert(names::POD_TEMPLATE_HASH_LABEL.to_owned(), scene.pod_hash.clone());
-    let kind = if index.is_some() { "Step" } else { "Background" };
+    labels.insert(
+        names::POD_TEMPLATE_HASH_LABEL.to_owned(),
+        scene.pod_hash.clone(),
+    );
+    let kind = if index.is_some() {
+        "Step"
+    } else {
+        "Background"
+    };
     labels.insert(names::ROLLOUT_TYPE.to_owned(), kind.to_owned());
     if let Some(index) = index {
         labels.insert(names::STEP_INDEX.to_owned(), index.to_string());
     }
-    labels.extend(scene.strategy.selector.match_labels.clone().unwrap_or_default());
+    labels.extend(
+        scene
+            .strategy
+            .selector
+            .match_labels
+            .clone()
+            .unwrap_or_default(),
+    );
     let mut annotations = metadata.annotations;
     annotations.insert(names::REVISION.to_owned(), scene.revision().to_string());
     run.metadata.namespace = scene.rollout.namespace();
     run.metadata.labels = Some(labels);
     run.metadata.annotations = Some(annotations);
-    run.metadata.owner_references = scene.rollout.controller_owner_ref(&()).map(|owner| vec![owner]);
+    run.metadata.owner_references = scene
+        .rollout
+        .controller_owner_ref(&())
+        .map(|owner| vec![owner]);
     run
 }
 
@@ -211,9 +267,23 @@ fn pauses(scene: &Scene<'_>, run: Option<&RolloutAnalysisRunStatus>, in_step: bo
 /// Ends every run that is not one of `current`; with a reason of ours if a fuse tripped.
 fn cancel(scene: &Scene<'_>, abort: &Abort, current: &Runs, draft: &mut Draft) {
     let kept = [&current.step, &current.background];
-    let kept = |run: &AnalysisRun| kept.into_iter().flatten().any(|status| status.name == run.name_any());
-    let fuse = scene.observed.traffic.fuse.as_ref().filter(|_| abort.by_fuse);
-    for run in scene.observed.runs.iter().filter(|run| !is_completed(run) && !kept(run)) {
+    let kept = |run: &AnalysisRun| {
+        kept.into_iter()
+            .flatten()
+            .any(|status| status.name == run.name_any())
+    };
+    let fuse = scene
+        .observed
+        .traffic
+        .fuse
+        .as_ref()
+        .filter(|_| abort.by_fuse);
+    for run in scene
+        .observed
+        .runs
+        .iter()
+        .filter(|run| !is_completed(run) && !kept(run))
+    {
         let ours = run.labels().get(names::POD_TEMPLATE_HASH_LABEL) == Some(&scene.pod_hash);
         match fuse.filter(|_| ours) {
             Some(trip) => draft.actions.push(Action::FailRun {
@@ -223,7 +293,10 @@ fn cancel(scene: &Scene<'_>, abort: &Abort, current: &Runs, draft: &mut Draft) {
             }),
             None if run.spec.terminate == Some(true) => {}
             None => {
-                draft.event("AnalysisRunTerminating", format!("Canceling analysis run '{}'", run.name_any()));
+                draft.event(
+                    "AnalysisRunTerminating",
+                    format!("Canceling analysis run '{}'", run.name_any()),
+                );
                 draft.actions.push(Action::TerminateRun(run.name_any()));
             }
         }
@@ -233,14 +306,33 @@ fn cancel(scene: &Scene<'_>, abort: &Abort, current: &Runs, draft: &mut Draft) {
 /// Removes finished runs that nobody needs: those of revisions that are gone, and the oldest ones.
 fn collect(scene: &Scene<'_>, current: &Runs, draft: &mut Draft) {
     let current = [&current.step, &current.background];
-    let is_current = |run: &AnalysisRun| current.into_iter().flatten().any(|status| status.name == run.name_any());
-    let going: Vec<_> = draft.actions.iter().filter_map(|action| match action {
-        Action::DeleteReplicaSet { name, .. } => Some(name.clone()),
-        _ => None,
-    }).collect();
-    let sets: Vec<_> = scene.observed.replica_sets.iter().filter(|set| !going.contains(&set.name)).collect();
+    let is_current = |run: &AnalysisRun| {
+        current
+            .into_iter()
+            .flatten()
+            .any(|status| status.name == run.name_any())
+    };
+    let going: Vec<_> = draft
+        .actions
+        .iter()
+        .filter_map(|action| match action {
+            Action::DeleteReplicaSet { name, .. } => Some(name.clone()),
+            _ => None,
+        })
+        .collect();
+    let sets: Vec<_> = scene
+        .observed
+        .replica_sets
+        .iter()
+        .filter(|set| !going.contains(&set.name))
+        .collect();
     let (mut good, mut bad) = (Vec::new(), Vec::new());
-    for run in scene.observed.runs.iter().filter(|run| is_completed(run) && !is_current(run)) {
+    for run in scene
+        .observed
+        .runs
+        .iter()
+        .filter(|run| is_completed(run) && !is_current(run))
+    {
         let hash = run.labels().get(names::POD_TEMPLATE_HASH_LABEL);
         match phase(run) {
             _ if !hash.is_some_and(|hash| sets.iter().any(|set| set.hash == *hash)) => {
@@ -252,7 +344,9 @@ fn collect(scene: &Scene<'_>, current: &Runs, draft: &mut Draft) {
     }
     let (keep_good, keep_bad) = scene.strategy.run_history;
     for (mut runs, keep) in [(good, keep_good), (bad, keep_bad)] {
-        runs.sort_by_key(|run| std::cmp::Reverse((run.creation_timestamp().map(|time| time.0), run.name_any())));
+        runs.sort_by_key(|run| {
+            std::cmp::Reverse((run.creation_timestamp().map(|time| time.0), run.name_any()))
+        });
         for run in runs.into_iter().skip(keep) {
             draft.actions.push(Action::DeleteRun(run.name_any()));
         }
@@ -265,14 +359,25 @@ fn report(
     is: Option<&RolloutAnalysisRunStatus>,
     draft: &mut Draft,
 ) {
-    let Some(is) = is.filter(|is| !is.status.as_str().is_empty()) else { return };
-    let before = was.filter(|was| was.name == is.name).map_or("", |was| was.status.as_str());
+    let Some(is) = is.filter(|is| !is.status.as_str().is_empty()) else {
+        return;
+    };
+    let before = was
+        .filter(|was| was.name == is.name)
+        .map_or("", |was| was.status.as_str());
     if before == is.status.as_str() {
         return;
     }
-    let previous = if before.is_empty() { "NoPreviousStatus" } else { before };
+    let previous = if before.is_empty() {
+        "NoPreviousStatus"
+    } else {
+        before
+    };
     let reason = format!("AnalysisRun{}", is.status);
-    let text = format!("{kind} Analysis Run '{}' Status New: '{}' Previous: '{previous}'", is.name, is.status);
+    let text = format!(
+        "{kind} Analysis Run '{}' Status New: '{}' Previous: '{previous}'",
+        is.name, is.status
+    );
     match is.status {
         AnalysisPhase::Failed | AnalysisPhase::Error => draft.warning(&reason, text),
         _ => draft.event(&reason, text),

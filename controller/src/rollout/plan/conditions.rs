@@ -10,6 +10,7 @@ use crds::rollout::status::RolloutCondition;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
+use super::abort::Abort;
 use super::{Draft, Plan, Scene, deadline, status};
 
 const PROGRESSING: &str = "Progressing";
@@ -35,10 +36,18 @@ pub(super) struct Statement {
 }
 
 pub(super) fn new(type_: &'static str, verdict: Verdict, reason: &str, message: &str) -> Statement {
-    Statement { type_, verdict, reason: reason.to_owned(), message: message.to_owned() }
+    Statement {
+        type_,
+        verdict,
+        reason: reason.to_owned(),
+        message: message.to_owned(),
+    }
 }
 
-pub(super) fn find<'a>(conditions: &'a [RolloutCondition], type_: &str) -> Option<&'a RolloutCondition> {
+pub(super) fn find<'a>(
+    conditions: &'a [RolloutCondition],
+    type_: &str,
+) -> Option<&'a RolloutCondition> {
     conditions.iter().find(|condition| condition.type_ == type_)
 }
 
@@ -47,18 +56,29 @@ pub(super) fn is_true(conditions: &[RolloutCondition], type_: &str) -> bool {
 }
 
 /// Writes a condition if its status or reason is new. True if so.
-pub(super) fn set(conditions: &mut Vec<RolloutCondition>, statement: Statement, now: Timestamp) -> bool {
+pub(super) fn set(
+    conditions: &mut Vec<RolloutCondition>,
+    statement: Statement,
+    now: Timestamp,
+) -> bool {
     let before = find(conditions, statement.type_);
     let verdict = statement.verdict.as_str();
     if before.is_some_and(|before| before.status == verdict && before.reason == statement.reason) {
         return false;
     }
-    let since = before.filter(|before| before.status == verdict).map(|before| before.last_transition_time.clone());
+    let since = before
+        .filter(|before| before.status == verdict)
+        .map(|before| before.last_transition_time.clone());
     put(conditions, statement, since, now);
     true
 }
 
-fn put(conditions: &mut Vec<RolloutCondition>, statement: Statement, since: Option<Time>, now: Timestamp) {
+fn put(
+    conditions: &mut Vec<RolloutCondition>,
+    statement: Statement,
+    since: Option<Time>,
+    now: Timestamp,
+) {
     let condition = RolloutCondition {
         type_: statement.type_.to_owned(),
         status: statement.verdict.as_str().to_owned(),
@@ -75,7 +95,7 @@ fn put(conditions: &mut Vec<RolloutCondition>, statement: Statement, since: Opti
 /// Pauses, resumes and retries by people are acknowledged in a pass of their own.
 pub(super) fn acknowledge(scene: &Scene<'_>) -> Option<Plan> {
     let was = scene.was;
-    if was.observed_generation != status::generation(scene) {
+    if was.observed_generation.as_deref() != Some(status::generation(scene).as_str()) {
         return None;
     }
     let paused = scene.strategy.paused || !was.pause_conditions.is_empty();
@@ -85,15 +105,30 @@ pub(super) fn acknowledge(scene: &Scene<'_>) -> Option<Plan> {
     let mut draft = Draft::default();
     let mut statements = Vec::new();
     if !aborted && paused != (reason == Some("RolloutPaused")) && (!completed || !paused) {
-        let (reason, message) =
-            if paused { ("RolloutPaused", "Rollout is paused") } else { ("RolloutResumed", "Rollout is resumed") };
+        let (reason, message) = if paused {
+            ("RolloutPaused", "Rollout is paused")
+        } else {
+            ("RolloutResumed", "Rollout is resumed")
+        };
         statements.push(new(PROGRESSING, Verdict::Unknown, reason, message));
     }
     if aborted && was.abort != Some(true) {
-        statements.push(new(PROGRESSING, Verdict::Unknown, "RolloutRetry", "Retrying Rollout after abort"));
+        statements.push(new(
+            PROGRESSING,
+            Verdict::Unknown,
+            "RolloutRetry",
+            "Retrying Rollout after abort",
+        ));
     }
-    if !aborted && paused != is_true(&was.conditions, PAUSED) && (paused || find(&was.conditions, PAUSED).is_some()) {
-        let verdict = if paused { Verdict::True } else { Verdict::False };
+    if !aborted
+        && paused != is_true(&was.conditions, PAUSED)
+        && (paused || find(&was.conditions, PAUSED).is_some())
+    {
+        let verdict = if paused {
+            Verdict::True
+        } else {
+            Verdict::False
+        };
         statements.push(new(PAUSED, verdict, "RolloutPaused", "Rollout is paused"));
         if !paused {
             draft.event("RolloutResumed", "Rollout is resumed");
@@ -114,13 +149,18 @@ pub(super) fn acknowledge(scene: &Scene<'_>) -> Option<Plan> {
     Some(draft.into_plan(next))
 }
 
-/// All conditions of the next status, and its phase. `abort` is there when the update is aborted,
-/// with the detail if it is aborted since this pass.
-pub(super) fn update(scene: &Scene<'_>, next: &mut RolloutStatus, abort: Option<Option<&str>>, draft: &mut Draft) {
-    next.conditions.retain(|condition| condition.type_ != "InvalidSpec");
+/// All conditions of the next status, and its phase. `abort` is there when the update is aborted.
+pub(super) fn update(
+    scene: &Scene<'_>,
+    next: &mut RolloutStatus,
+    abort: Option<&Abort>,
+    draft: &mut Draft,
+) {
+    next.conditions
+        .retain(|condition| condition.type_ != "InvalidSpec");
     let lost_health = health(scene, next);
     match abort {
-        Some(detail) => aborted(scene, next, detail, draft),
+        Some(abort) => aborted(scene, next, abort.detail.as_deref(), draft),
         None => progress(scene, next, lost_health, draft),
     }
     availability(scene, next);
@@ -131,7 +171,8 @@ pub(super) fn update(scene: &Scene<'_>, next: &mut RolloutStatus, abort: Option<
 
 /// The conditions after a change of `spec.replicas` alone.
 pub(super) fn rescaled(scene: &Scene<'_>, next: &mut RolloutStatus) {
-    next.conditions.retain(|condition| condition.type_ != "InvalidSpec");
+    next.conditions
+        .retain(|condition| condition.type_ != "InvalidSpec");
     availability(scene, next);
 }
 
@@ -141,7 +182,7 @@ fn is_healthy(scene: &Scene<'_>, next: &RolloutStatus) -> bool {
     next.updated_replicas == replicas
         && next.available_replicas == replicas
         && next.replicas == replicas
-        && scene.was.observed_generation == status::generation(scene)
+        && scene.was.observed_generation.as_deref() == Some(status::generation(scene).as_str())
         && next.current_step_index.unwrap_or_default() as usize == steps
         && next.stable_rs == next.current_pod_hash
 }
@@ -149,12 +190,22 @@ fn is_healthy(scene: &Scene<'_>, next: &RolloutStatus) -> bool {
 fn health(scene: &Scene<'_>, next: &mut RolloutStatus) -> bool {
     let paused = scene.strategy.paused || !scene.was.pause_conditions.is_empty();
     if !paused && is_healthy(scene, next) {
-        let healthy = new(HEALTHY, Verdict::True, "RolloutHealthy", "Rollout is healthy");
+        let healthy = new(
+            HEALTHY,
+            Verdict::True,
+            "RolloutHealthy",
+            "Rollout is healthy",
+        );
         set(&mut next.conditions, healthy, scene.second());
         return false;
     }
     let known = find(&next.conditions, HEALTHY).is_some();
-    let unhealthy = new(HEALTHY, Verdict::False, "RolloutHealthy", "Rollout is not healthy");
+    let unhealthy = new(
+        HEALTHY,
+        Verdict::False,
+        "RolloutHealthy",
+        "Rollout is not healthy",
+    );
     known && set(&mut next.conditions, unhealthy, scene.second())
 }
 
@@ -163,7 +214,11 @@ fn aborted(scene: &Scene<'_>, next: &mut RolloutStatus, detail: Option<&str>, dr
     if let Some(detail) = detail {
         message = format!("{message}: {detail}");
     }
-    if set(&mut next.conditions, new(PROGRESSING, Verdict::False, "RolloutAborted", &message), scene.second()) {
+    if set(
+        &mut next.conditions,
+        new(PROGRESSING, Verdict::False, "RolloutAborted", &message),
+        scene.second(),
+    ) {
         draft.warning("RolloutAborted", message);
     }
 }
@@ -180,19 +235,42 @@ fn progress(scene: &Scene<'_>, next: &mut RolloutStatus, lost_health: bool, draf
     }
     if is_healthy(scene, next) {
         let message = format!("ReplicaSet \"{name}\" has successfully progressed.");
-        let available = new(PROGRESSING, Verdict::True, "NewReplicaSetAvailable", &message);
+        let available = new(
+            PROGRESSING,
+            Verdict::True,
+            "NewReplicaSetAvailable",
+            &message,
+        );
         set(&mut next.conditions, available, scene.second());
     } else if deadline::is_progress(scene, next) || lost_health {
         let (reason, message) = if lost_health && scene.is_promoted() {
-            ("ReplicaSetNotAvailable", "Rollout does not have minimum availability".to_owned())
+            (
+                "ReplicaSetNotAvailable",
+                "Rollout does not have minimum availability".to_owned(),
+            )
         } else {
-            ("ReplicaSetUpdated", format!("ReplicaSet \"{name}\" is progressing."))
+            (
+                "ReplicaSetUpdated",
+                format!("ReplicaSet \"{name}\" is progressing."),
+            )
         };
-        let since = before.filter(|before| before.status == "True").map(|before| before.last_transition_time);
-        put(&mut next.conditions, new(PROGRESSING, Verdict::True, reason, &message), since, scene.second());
+        let since = before
+            .filter(|before| before.status == "True")
+            .map(|before| before.last_transition_time);
+        put(
+            &mut next.conditions,
+            new(PROGRESSING, Verdict::True, reason, &message),
+            since,
+            scene.second(),
+        );
     } else if deadline::is_passed(scene) {
         let message = deadline::message(scene);
-        let late = new(PROGRESSING, Verdict::False, "ProgressDeadlineExceeded", &message);
+        let late = new(
+            PROGRESSING,
+            Verdict::False,
+            "ProgressDeadlineExceeded",
+            &message,
+        );
         if set(&mut next.conditions, late, scene.second()) {
             draft.warning("ProgressDeadlineExceeded", message);
         }
@@ -205,7 +283,9 @@ fn wake_at_deadline(scene: &Scene<'_>, next: &RolloutStatus, draft: &mut Draft) 
         return;
     }
     // Just after it, because the comparison is strict.
-    let late = deadline::at(scene).map(|at| Scene::after(at, 1)).filter(|at| *at > scene.now);
+    let late = deadline::at(scene)
+        .map(|at| Scene::after(at, 1))
+        .filter(|at| *at > scene.now);
     if let Some(at) = late {
         draft.wake(at);
     }
@@ -214,9 +294,19 @@ fn wake_at_deadline(scene: &Scene<'_>, next: &RolloutStatus, draft: &mut Draft) 
 fn availability(scene: &Scene<'_>, next: &mut RolloutStatus) {
     let available = next.available_replicas.unwrap_or_default() >= scene.replicas();
     let statement = if available {
-        new("Available", Verdict::True, "AvailableReason", "Rollout has minimum availability")
+        new(
+            "Available",
+            Verdict::True,
+            "AvailableReason",
+            "Rollout has minimum availability",
+        )
     } else {
-        new("Available", Verdict::False, "AvailableReason", "Rollout does not have minimum availability")
+        new(
+            "Available",
+            Verdict::False,
+            "AvailableReason",
+            "Rollout does not have minimum availability",
+        )
     };
     set(&mut next.conditions, statement, scene.second());
 }
@@ -229,15 +319,25 @@ fn failure(scene: &Scene<'_>, next: &mut RolloutStatus) {
             let statement = new("ReplicaFailure", Verdict::True, reason, message);
             set(&mut next.conditions, statement, scene.second());
         }
-        None => next.conditions.retain(|condition| condition.type_ != "ReplicaFailure"),
+        None => next
+            .conditions
+            .retain(|condition| condition.type_ != "ReplicaFailure"),
     }
 }
 
 fn completion(scene: &Scene<'_>, next: &mut RolloutStatus, draft: &mut Draft) {
     let stable = next.stable_rs.as_deref().unwrap_or_default();
     let completed = !stable.is_empty() && Some(stable) == next.current_pod_hash.as_deref();
-    let verdict = if completed { Verdict::True } else { Verdict::False };
-    let changed = set(&mut next.conditions, new(COMPLETED, verdict, "RolloutCompleted", "RolloutCompleted"), scene.second());
+    let verdict = if completed {
+        Verdict::True
+    } else {
+        Verdict::False
+    };
+    let changed = set(
+        &mut next.conditions,
+        new(COMPLETED, verdict, "RolloutCompleted", "RolloutCompleted"),
+        scene.second(),
+    );
     if changed && !completed {
         let (revision, hash) = (scene.revision(), &scene.pod_hash);
         let text = format!("Rollout not completed, started update to revision {revision} ({hash})");
@@ -256,4 +356,3 @@ impl Verdict {
         }
     }
 }
-

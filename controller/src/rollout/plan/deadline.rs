@@ -27,10 +27,16 @@ pub(super) fn at(scene: &Scene<'_>) -> Option<Timestamp> {
         return None;
     }
     let progressing = conditions::find(&scene.was.conditions, "Progressing")?;
-    if matches!(progressing.reason.as_str(), "RolloutAborted" | "RolloutPaused" | "NewReplicaSetAvailable") {
+    if matches!(
+        progressing.reason.as_str(),
+        "RolloutAborted" | "RolloutPaused" | "NewReplicaSetAvailable"
+    ) {
         return None;
     }
-    Some(Scene::after(progressing.last_update_time.0, i64::from(scene.strategy.progress_deadline_seconds)))
+    Some(Scene::after(
+        progressing.last_update_time.0,
+        i64::from(scene.strategy.progress_deadline_seconds),
+    ))
 }
 
 pub(super) fn message(scene: &Scene<'_>) -> String {
@@ -47,7 +53,8 @@ pub(super) fn is_progress(scene: &Scene<'_>, next: &RolloutStatus) -> bool {
         || old(next) < old(was)
         || count(next.ready_replicas) > count(was.ready_replicas)
         || count(next.available_replicas) > count(was.available_replicas)
-        || next.stable_rs.as_deref().unwrap_or_default() != was.stable_rs.as_deref().unwrap_or_default()
+        || next.stable_rs.as_deref().unwrap_or_default()
+            != was.stable_rs.as_deref().unwrap_or_default()
         || next.current_step_index != was.current_step_index
         || next.current_step_hash != was.current_step_hash
 }

@@ -26,7 +26,8 @@ pub(super) struct Pauses {
 }
 
 pub(super) fn plan(scene: &Scene<'_>, abort: &Abort, runs: &Runs, draft: &mut Draft) -> Pauses {
-    let cleared = abort.aborted || scene.promote_full() || scene.in_rollback_window() || scene.is_promoted();
+    let cleared =
+        abort.aborted || scene.promote_full() || scene.in_rollback_window() || scene.is_promoted();
     if cleared {
         return Pauses::default();
     }
@@ -36,7 +37,12 @@ pub(super) fn plan(scene: &Scene<'_>, abort: &Abort, runs: &Runs, draft: &mut Dr
         step_done: false,
     };
     if runs.inconclusive {
-        add(scene, PauseReason::InconclusiveAnalysisRun, &mut pauses, draft);
+        add(
+            scene,
+            PauseReason::InconclusiveAnalysisRun,
+            &mut pauses,
+            draft,
+        );
     } else if !scene.strategy.paused
         && let Some(Step::Pause(seconds)) = scene.step()
     {
@@ -60,23 +66,35 @@ fn step(scene: &Scene<'_>, seconds: Option<i64>, pauses: &mut Pauses, draft: &mu
     let end = Scene::after(condition.start_time.0, seconds);
     if scene.now > end {
         pauses.step_done = true;
-        pauses.conditions.retain(|condition| condition.reason != reason);
+        pauses
+            .conditions
+            .retain(|condition| condition.reason != reason);
     } else {
         draft.wake(just_after(end));
     }
 }
 
 fn add(scene: &Scene<'_>, reason: PauseReason, pauses: &mut Pauses, draft: &mut Draft) {
-    if pauses.conditions.iter().any(|condition| condition.reason == reason) {
+    if pauses
+        .conditions
+        .iter()
+        .any(|condition| condition.reason == reason)
+    {
         return;
     }
     draft.event("RolloutPaused", format!("Rollout is paused ({reason})"));
-    if let (PauseReason::CanaryPauseStep, Some(Step::Pause(Some(seconds)))) = (&reason, scene.step()) {
+    if let (PauseReason::CanaryPauseStep, Some(Step::Pause(Some(seconds)))) =
+        (&reason, scene.step())
+    {
         draft.wake(just_after(Scene::after(up(scene.now), *seconds)));
     }
     // Objects hold whole seconds; rounded up, no pause is shorter than it was asked to be.
     let start_time = Time(up(scene.now));
-    pauses.conditions.push(PauseCondition { reason, start_time, unknown: Unknown::new() });
+    pauses.conditions.push(PauseCondition {
+        reason,
+        start_time,
+        unknown: Unknown::new(),
+    });
     pauses.controller = true;
 }
 
@@ -87,5 +105,6 @@ fn up(time: Timestamp) -> Timestamp {
 
 /// The comparison is strict, so the look at the very end would be one too early.
 fn just_after(time: Timestamp) -> Timestamp {
-    time.saturating_add(jiff::SignedDuration::from_millis(1)).unwrap_or(time)
+    time.saturating_add(jiff::SignedDuration::from_millis(1))
+        .unwrap_or(time)
 }

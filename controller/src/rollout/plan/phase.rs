@@ -8,10 +8,19 @@ use crds::words::RolloutPhase;
 pub(super) fn of(rollout: &Rollout, status: &RolloutStatus) -> (RolloutPhase, String) {
     for condition in &status.conditions {
         if condition.type_ == "InvalidSpec" {
-            return (RolloutPhase::Degraded, format!("InvalidSpec: {}", condition.message));
+            return (
+                RolloutPhase::Degraded,
+                format!("InvalidSpec: {}", condition.message),
+            );
         }
-        if matches!(condition.reason.as_str(), "RolloutAborted" | "ProgressDeadlineExceeded") {
-            return (RolloutPhase::Degraded, format!("{}: {}", condition.reason, condition.message));
+        if matches!(
+            condition.reason.as_str(),
+            "RolloutAborted" | "ProgressDeadlineExceeded"
+        ) {
+            return (
+                RolloutPhase::Degraded,
+                format!("{}: {}", condition.reason, condition.message),
+            );
         }
     }
     if rollout.spec.paused == Some(true) {

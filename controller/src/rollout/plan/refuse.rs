@@ -19,7 +19,9 @@ pub(super) fn plan(rollout: &Rollout, errors: &[SpecError], now: Timestamp) -> P
     let before = conditions::find(&status.conditions, "InvalidSpec");
     let mut draft = Draft::default();
     if before.is_none_or(|before| before.message != message) {
-        status.conditions.retain(|condition| condition.type_ != "InvalidSpec");
+        status
+            .conditions
+            .retain(|condition| condition.type_ != "InvalidSpec");
         let invalid = conditions::new("InvalidSpec", Verdict::True, "InvalidSpec", &message);
         conditions::set(&mut status.conditions, invalid, now);
         draft.warning("InvalidSpec", message);
@@ -38,17 +40,35 @@ fn last_order(rollout: &Rollout, status: &RolloutStatus) -> Option<Action> {
     let routing = strategy.canary.as_ref()?.traffic_routing.as_ref()?;
     routing.sluice_proxy()?;
     let weights = status.canary.as_ref()?.weights.as_ref()?;
-    let stable = weights.stable.pod_template_hash.clone().filter(|hash| !hash.is_empty())?;
-    let canary = weights.canary.pod_template_hash.clone().filter(|hash| *hash != stable);
+    let stable = weights
+        .stable
+        .pod_template_hash
+        .clone()
+        .filter(|hash| !hash.is_empty())?;
+    let canary = weights
+        .canary
+        .pod_template_hash
+        .clone()
+        .filter(|hash| *hash != stable);
     let aborted = status.abort == Some(true) || canary.is_none();
     let order = TrafficOrder {
-        rollout: RolloutKey { namespace: rollout.namespace()?, name: rollout.name_any() },
+        rollout: RolloutKey {
+            namespace: rollout.namespace()?,
+            name: rollout.name_any(),
+        },
         uid: rollout.uid()?,
         stable,
         canary,
-        weight: if aborted { 0 } else { weights.canary.weight.max(0) as u32 },
+        weight: if aborted {
+            0
+        } else {
+            weights.canary.weight.max(0) as u32
+        },
         max_weight: routing.max_weight().max(1) as u32,
         header_routes: Vec::new(),
     };
-    Some(Action::OrderTraffic { order, lowers: aborted })
+    Some(Action::OrderTraffic {
+        order,
+        lowers: aborted,
+    })
 }

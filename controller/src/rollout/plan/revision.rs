@@ -21,7 +21,10 @@ pub fn newest<'a>(
         return Some(set);
     }
     let wanted = typed(template);
-    let mut same: Vec<_> = sets.iter().filter(|set| typed(&set.template).same_as(&wanted)).collect();
+    let mut same: Vec<_> = sets
+        .iter()
+        .filter(|set| typed(&set.template).same_as(&wanted))
+        .collect();
     same.sort_by_key(|set| (set.created, set.name.clone()));
     same.first().copied()
 }
@@ -30,11 +33,17 @@ pub fn newest<'a>(
 fn typed(template: &PodTemplate) -> PodTemplate {
     let spec: Result<PodTemplateSpec, _> = serde_json::from_value(template.to_value());
     let value = spec.ok().and_then(|spec| serde_json::to_value(spec).ok());
-    value.and_then(PodTemplate::from_value).unwrap_or_else(|| template.clone())
+    value
+        .and_then(PodTemplate::from_value)
+        .unwrap_or_else(|| template.clone())
 }
 
 fn next_revision(scene: &Scene<'_>, except: Option<&str>) -> i64 {
-    let others = scene.observed.replica_sets.iter().filter(|set| Some(set.name.as_str()) != except);
+    let others = scene
+        .observed
+        .replica_sets
+        .iter()
+        .filter(|set| Some(set.name.as_str()) != except);
     others.map(|set| set.revision).max().unwrap_or_default() + 1
 }
 
@@ -43,13 +52,25 @@ pub(super) fn create(scene: &Scene<'_>) -> Plan {
     let mut draft = Draft::default();
     let revision = next_revision(scene, None);
     let name = names::replica_set(&scene.name(), &scene.pod_hash);
-    draft.event("NewReplicaSetCreated", format!("Created ReplicaSet {name} (revision {revision})"));
+    draft.event(
+        "NewReplicaSetCreated",
+        format!("Created ReplicaSet {name} (revision {revision})"),
+    );
     let mut status = scene.was.clone();
     let message = format!("Created new replica set \"{name}\"");
-    let created = conditions::new("Progressing", Verdict::True, "NewReplicaSetCreated", &message);
+    let created = conditions::new(
+        "Progressing",
+        Verdict::True,
+        "NewReplicaSetCreated",
+        &message,
+    );
     conditions::set(&mut status.conditions, created, scene.second());
     status::finish(scene, &mut status);
-    draft.actions.push(Action::CreateReplicaSet { name, hash: scene.pod_hash.clone(), revision });
+    draft.actions.push(Action::CreateReplicaSet {
+        name,
+        hash: scene.pod_hash.clone(),
+        revision,
+    });
     draft.into_plan(status)
 }
 
@@ -82,14 +103,26 @@ fn annotate(scene: &Scene<'_>, new: &ReplicaSetView, revision: i64) -> Option<Re
         change.min_ready_seconds = Some(scene.strategy.min_ready_seconds);
     }
     if new.revision != revision {
-        change.annotations.push((names::REVISION.to_owned(), Some(revision.to_string())));
+        change
+            .annotations
+            .push((names::REVISION.to_owned(), Some(revision.to_string())));
         if new.revision > 0 {
-            let history = new.annotations.get(names::REVISION_HISTORY).filter(|history| !history.is_empty());
-            let history = history.map_or_else(String::new, |history| format!("{history},")) + &new.revision.to_string();
-            change.annotations.push((names::REVISION_HISTORY.to_owned(), Some(history)));
+            let history = new
+                .annotations
+                .get(names::REVISION_HISTORY)
+                .filter(|history| !history.is_empty());
+            let history = history.map_or_else(String::new, |history| format!("{history},"))
+                + &new.revision.to_string();
+            change
+                .annotations
+                .push((names::REVISION_HISTORY.to_owned(), Some(history)));
         }
     }
-    let ours = scene.rollout.annotations().iter().filter(|(key, _)| !names::NOT_COPIED.contains(&key.as_str()));
+    let ours = scene
+        .rollout
+        .annotations()
+        .iter()
+        .filter(|(key, _)| !names::NOT_COPIED.contains(&key.as_str()));
     for (key, value) in ours.filter(|(key, value)| new.annotations.get(*key) != Some(*value)) {
         change.annotations.push((key.clone(), Some(value.clone())));
     }
@@ -100,20 +133,33 @@ fn annotate(scene: &Scene<'_>, new: &ReplicaSetView, revision: i64) -> Option<Re
 pub(super) fn reset(scene: &Scene<'_>, new: &ReplicaSetView) -> Plan {
     let mut draft = Draft::default();
     let mut status = status::base(scene);
-    let steps = scene.strategy.step_count();
-    status.current_step_index = (steps > 0).then_some(0);
-    status.restarted_at.clone_from(&scene.rollout.spec.restart_at);
+    status.current_step_index = scene.strategy.step_index(0);
+    status
+        .restarted_at
+        .clone_from(&scene.rollout.spec.restart_at);
     if scene.stable_hash() == scene.pod_hash {
-        finish_at_once(&mut status, steps, "Rollback to stable ReplicaSets", &mut draft);
+        finish_at_once(
+            scene,
+            &mut status,
+            "Rollback to stable ReplicaSets",
+            &mut draft,
+        );
     } else if scene.in_rollback_window() && new.desired > 0 {
         let text = "Rollback to active ReplicaSets within RollbackWindow";
-        finish_at_once(&mut status, steps, text, &mut draft);
+        finish_at_once(scene, &mut status, text, &mut draft);
     }
     if !scene.is_initial() {
         // Another revision, or another try of this one: what its fuse said before is forgotten.
-        draft.actions.push(Action::ResetFuse(scene.pod_hash.clone()));
+        draft
+            .actions
+            .push(Action::ResetFuse(scene.pod_hash.clone()));
     }
-    if scene.was.conditions.iter().all(|condition| condition.type_ != "Progressing") {
+    if scene
+        .was
+        .conditions
+        .iter()
+        .all(|condition| condition.type_ != "Progressing")
+    {
         let message = format!("Found new replica set \"{}\"", new.name);
         let found = conditions::new("Progressing", Verdict::True, "FoundNewReplicaSet", &message);
         conditions::set(&mut status.conditions, found, scene.second());
@@ -122,20 +168,26 @@ pub(super) fn reset(scene: &Scene<'_>, new: &ReplicaSetView) -> Plan {
     draft.into_plan(status)
 }
 
-fn finish_at_once(status: &mut RolloutStatus, steps: usize, message: &str, draft: &mut Draft) {
-    if steps > 0 {
-        status.current_step_index = Some(steps as i32);
+fn finish_at_once(scene: &Scene<'_>, status: &mut RolloutStatus, message: &str, draft: &mut Draft) {
+    if let Some(end) = scene.strategy.step_index(scene.strategy.step_count()) {
+        status.current_step_index = Some(end);
         draft.event("SkipSteps", message);
     }
 }
 
 /// Removes old ReplicaSets beyond the limit, the oldest first, with their runs.
 pub(super) fn clean_up(scene: &Scene<'_>, draft: &mut Draft) {
-    let surplus = scene.others.len().saturating_sub(scene.strategy.revision_history_limit);
+    let surplus = scene
+        .others
+        .len()
+        .saturating_sub(scene.strategy.revision_history_limit);
     let mut oldest_first = scene.others.clone();
     oldest_first.sort_by_key(|set| set.created);
     let idle = |set: &&&ReplicaSetView| set.desired == 0 && set.current == 0 && set.observed;
     for set in oldest_first.iter().take(surplus).filter(idle) {
-        draft.actions.push(Action::DeleteReplicaSet { name: set.name.clone(), uid: set.uid.clone() });
+        draft.actions.push(Action::DeleteReplicaSet {
+            name: set.name.clone(),
+            uid: set.uid.clone(),
+        });
     }
 }

@@ -35,7 +35,8 @@ pub struct Scene<'a> {
     pub pod_hash: String,
 }
 
-static NO_STATUS: std::sync::LazyLock<RolloutStatus> = std::sync::LazyLock::new(RolloutStatus::default);
+static NO_STATUS: std::sync::LazyLock<RolloutStatus> =
+    std::sync::LazyLock::new(RolloutStatus::default);
 
 // === impl Scene ===
 
@@ -52,13 +53,28 @@ impl<'a> Scene<'a> {
         let new = revision::newest(sets, &strategy.template, &computed);
         let pod_hash = new.map_or(computed, |set| set.hash.clone());
         let stable_hash = was.stable_rs.as_deref().unwrap_or_default();
-        let stable = sets.iter().find(|set| !stable_hash.is_empty() && set.hash == stable_hash);
+        let stable = sets
+            .iter()
+            .find(|set| !stable_hash.is_empty() && set.hash == stable_hash);
         let plays = |set: &ReplicaSetView| {
-            [new, stable].into_iter().flatten().any(|player| player.name == set.name)
+            [new, stable]
+                .into_iter()
+                .flatten()
+                .any(|player| player.name == set.name)
         };
         let mut others: Vec<_> = sets.iter().filter(|set| !plays(set)).collect();
         others.sort_by_key(|set| std::cmp::Reverse((set.revision, set.created)));
-        Self { rollout, was, strategy, observed, now, new, stable, others, pod_hash }
+        Self {
+            rollout,
+            was,
+            strategy,
+            observed,
+            now,
+            new,
+            stable,
+            others,
+            pod_hash,
+        }
     }
 
     /// The name of the Rollout.
@@ -121,18 +137,26 @@ impl<'a> Scene<'a> {
 
     /// The newest revision is an old one that came back, recent enough to skip the steps.
     pub fn in_rollback_window(&self) -> bool {
-        let (Some(new), Some(stable)) = (self.new, self.stable) else { return false };
+        let (Some(new), Some(stable)) = (self.new, self.stable) else {
+            return false;
+        };
         if self.strategy.rollback_window == 0 || new.created >= stable.created {
             return false;
         }
         let sets = &self.observed.replica_sets;
-        let between = sets.iter().filter(|set| set.created > new.created && set.created < stable.created).count();
+        let between = sets
+            .iter()
+            .filter(|set| set.created > new.created && set.created < stable.created)
+            .count();
         between < self.strategy.rollback_window
     }
 
     /// The pause condition for that reason.
     pub fn pause(&self, reason: &PauseReason) -> Option<&'a PauseCondition> {
-        self.was.pause_conditions.iter().find(|condition| condition.reason == *reason)
+        self.was
+            .pause_conditions
+            .iter()
+            .find(|condition| condition.reason == *reason)
     }
 
     /// The controller paused, and somebody took the pause for that reason away.
@@ -147,19 +171,25 @@ impl<'a> Scene<'a> {
 
     /// The traffic as it was last set.
     pub fn weights(&self) -> Option<&'a TrafficWeights> {
-        self.was.canary.as_ref().and_then(|canary| canary.weights.as_ref())
+        self.was
+            .canary
+            .as_ref()
+            .and_then(|canary| canary.weights.as_ref())
     }
 
     /// The weight that the newest revision has as the canary.
     pub fn current_weight(&self) -> i32 {
         let canary = self.weights().map(|weights| &weights.canary);
-        let ours = canary.filter(|canary| canary.pod_template_hash.as_deref() == Some(self.pod_hash.as_str()));
+        let ours = canary
+            .filter(|canary| canary.pod_template_hash.as_deref() == Some(self.pod_hash.as_str()));
         ours.map_or(0, |canary| canary.weight)
     }
 
     /// So many seconds after `start`.
     pub fn after(start: Timestamp, seconds: i64) -> Timestamp {
-        start.saturating_add(SignedDuration::from_secs(seconds)).unwrap_or(Timestamp::MAX)
+        start
+            .saturating_add(SignedDuration::from_secs(seconds))
+            .unwrap_or(Timestamp::MAX)
     }
 
     /// Whether `available` pods are as good as `desired`.
@@ -172,7 +202,13 @@ impl<'a> Scene<'a> {
 
     /// Endpoints of a revision that the proxies have.
     pub fn reachable(&self, hash: &str) -> i32 {
-        let count = self.observed.traffic.reachable.get(hash).copied().unwrap_or_default();
+        let count = self
+            .observed
+            .traffic
+            .reachable
+            .get(hash)
+            .copied()
+            .unwrap_or_default();
         i32::try_from(count).unwrap_or(i32::MAX)
     }
 }

@@ -7,9 +7,9 @@
 
 use jiff::Timestamp;
 
+use super::abort::Abort;
 use super::replicas::resize;
 use super::{Action, Draft, ReplicaSetChange, Scene};
-use super::abort::Abort;
 use crate::rollout::names;
 use crate::rollout::observe::ReplicaSetView;
 
@@ -21,9 +21,16 @@ const DRAIN_LOOK_SECONDS: i64 = 1;
 
 /// Pods that are wanted again have no deadline.
 pub(super) fn forget_deadlines(scene: &Scene<'_>, abort: &Abort, draft: &mut Draft) {
-    let wanted = [scene.new.filter(|_| !abort.aborted || scene.is_promoted()), scene.stable];
+    let wanted = [
+        scene.new.filter(|_| !abort.aborted || scene.is_promoted()),
+        scene.stable,
+    ];
     let mut done: Vec<&str> = Vec::new();
-    for set in wanted.into_iter().flatten().filter(|set| set.has_deadline()) {
+    for set in wanted
+        .into_iter()
+        .flatten()
+        .filter(|set| set.has_deadline())
+    {
         if !done.contains(&set.name.as_str()) {
             annotate(set, None, draft);
             done.push(&set.name);
@@ -33,7 +40,9 @@ pub(super) fn forget_deadlines(scene: &Scene<'_>, abort: &Abort, draft: &mut Dra
 
 /// The canary after an abort: it stays for a while, so that a retry is quick. True when it changed.
 pub(super) fn aborted(scene: &Scene<'_>, new: &ReplicaSetView, draft: &mut Draft) -> bool {
-    let Some(delay) = scene.strategy.abort_scale_down_delay_seconds else { return false };
+    let Some(delay) = scene.strategy.abort_scale_down_delay_seconds else {
+        return false;
+    };
     if new.desired == 0 {
         return false;
     }
@@ -60,15 +69,29 @@ pub(super) fn others(scene: &Scene<'_>, draft: &mut Draft) {
             return;
         }
     }
-    let available: i32 = scene.observed.replica_sets.iter().map(|set| set.available).sum();
+    let available: i32 = scene
+        .observed
+        .replica_sets
+        .iter()
+        .map(|set| set.available)
+        .sum();
     let mut budget = available - (scene.replicas() - scene.strategy.max_unavailable);
     let mut delayed = 0;
-    for set in scene.others.iter().filter(|set| set.desired > 0 && !is_referenced(scene, set)) {
+    for set in scene
+        .others
+        .iter()
+        .filter(|set| set.desired > 0 && !is_referenced(scene, set))
+    {
         if budget <= 0 {
             return;
         }
         let stays = scene.is_promoted() || set.has_deadline();
-        if !goes(scene, set, if stays { Some(&mut delayed) } else { None }, draft) {
+        if !goes(
+            scene,
+            set,
+            if stays { Some(&mut delayed) } else { None },
+            draft,
+        ) {
             continue;
         }
         budget -= set.desired;
@@ -78,7 +101,12 @@ pub(super) fn others(scene: &Scene<'_>, draft: &mut Draft) {
 
 /// Whether a revision may go to zero now; sets its deadline otherwise. `delayed` counts those that
 /// the delay keeps up; without it there is no delay, because the update was given up for another.
-fn goes(scene: &Scene<'_>, set: &ReplicaSetView, delayed: Option<&mut usize>, draft: &mut Draft) -> bool {
+fn goes(
+    scene: &Scene<'_>,
+    set: &ReplicaSetView,
+    delayed: Option<&mut usize>,
+    draft: &mut Draft,
+) -> bool {
     let limit = scene.strategy.scale_down_delay_revision_limit;
     let at_once = match delayed {
         None => true,
@@ -95,7 +123,11 @@ fn goes(scene: &Scene<'_>, set: &ReplicaSetView, delayed: Option<&mut usize>, dr
         return may_go(scene, set, draft);
     }
     // Without a delay the deadline is now, from which on draining is timed.
-    let delay = if at_once { 0 } else { i64::from(scene.strategy.scale_down_delay_seconds) };
+    let delay = if at_once {
+        0
+    } else {
+        i64::from(scene.strategy.scale_down_delay_seconds)
+    };
     let deadline = Scene::after(scene.now, delay);
     draft.wake(deadline.max(Scene::after(scene.now, DRAIN_LOOK_SECONDS)));
     annotate(set, Some(deadline), draft);
@@ -115,11 +147,16 @@ fn may_go(scene: &Scene<'_>, set: &ReplicaSetView, draft: &mut Draft) -> bool {
     }
     if is_over(scene, deadline) {
         let name = &set.name;
-        let text = format!("ReplicaSet {name} goes with requests in flight after {DRAIN_TIMEOUT_SECONDS} s of draining");
+        let text = format!(
+            "ReplicaSet {name} goes with requests in flight after {DRAIN_TIMEOUT_SECONDS} s of draining"
+        );
         draft.warning("DrainTimeout", text);
         return true;
     }
-    draft.wake(Scene::after(scene.now, DRAIN_LOOK_SECONDS).min(Scene::after(deadline, DRAIN_TIMEOUT_SECONDS)));
+    draft.wake(
+        Scene::after(scene.now, DRAIN_LOOK_SECONDS)
+            .min(Scene::after(deadline, DRAIN_TIMEOUT_SECONDS)),
+    );
     false
 }
 
@@ -137,9 +174,17 @@ fn is_drained(scene: &Scene<'_>, set: &ReplicaSetView) -> bool {
 /// Whether status or a Service still points at it.
 fn is_referenced(scene: &Scene<'_>, set: &ReplicaSetView) -> bool {
     let weights = scene.weights();
-    let weights = weights.into_iter().flat_map(|weights| [&weights.canary, &weights.stable]);
-    let services = [&scene.strategy.stable_service, &scene.strategy.canary_service];
-    let services = services.into_iter().flatten().filter_map(|name| scene.observed.services.get(name));
+    let weights = weights
+        .into_iter()
+        .flat_map(|weights| [&weights.canary, &weights.stable]);
+    let services = [
+        &scene.strategy.stable_service,
+        &scene.strategy.canary_service,
+    ];
+    let services = services
+        .into_iter()
+        .flatten()
+        .filter_map(|name| scene.observed.services.get(name));
     let mut hashes = weights
         .filter_map(|destination| destination.pod_template_hash.as_deref())
         .chain(services.filter_map(|service| service.hash()));
@@ -150,12 +195,16 @@ fn annotate(set: &ReplicaSetView, deadline: Option<Timestamp>, draft: &mut Draft
     // Whole seconds, rounded up: never earlier than meant.
     let text = deadline.map(|deadline| {
         let second = deadline.as_second() + i64::from(deadline.subsec_nanosecond() > 0);
-        Timestamp::from_second(second).unwrap_or(deadline).to_string()
+        Timestamp::from_second(second)
+            .unwrap_or(deadline)
+            .to_string()
     });
-    draft.actions.push(Action::ChangeReplicaSet(ReplicaSetChange {
-        name: set.name.clone(),
-        resource_version: set.resource_version.clone(),
-        annotations: vec![(names::SCALE_DOWN_DEADLINE.to_owned(), text)],
-        ..ReplicaSetChange::default()
-    }));
+    draft
+        .actions
+        .push(Action::ChangeReplicaSet(ReplicaSetChange {
+            name: set.name.clone(),
+            resource_version: set.resource_version.clone(),
+            annotations: vec![(names::SCALE_DOWN_DEADLINE.to_owned(), text)],
+            ..ReplicaSetChange::default()
+        }));
 }

@@ -25,7 +25,10 @@ pub(super) fn base(scene: &Scene<'_>) -> RolloutStatus {
         albs: was.albs.clone(),
         duration: was.duration.clone(),
         unknown: was.unknown.clone(),
-        promote_full: scene.promote_full().then_some(true).filter(|_| !scene.way_changed()),
+        promote_full: scene
+            .promote_full()
+            .then_some(true)
+            .filter(|_| !scene.way_changed()),
         canary: Some(CanaryStatus {
             weights: canary.and_then(|canary| canary.weights.clone()),
             stable_ping_pong: canary.and_then(|canary| canary.stable_ping_pong.clone()),
@@ -47,11 +50,16 @@ pub(super) fn count(scene: &Scene<'_>, status: &mut RolloutStatus) {
     status.ready_replicas = Some(sets.iter().map(|set| set.ready).sum());
     status.available_replicas = Some(sets.iter().map(|set| set.available).sum());
     status.selector = Some(selector_text(&scene.strategy.selector));
-    status.observed_generation = generation(scene);
+    status.observed_generation = Some(generation(scene));
 }
 
-pub(super) fn generation(scene: &Scene<'_>) -> Option<String> {
-    Some(scene.rollout.metadata.generation.unwrap_or_default().to_string())
+pub(super) fn generation(scene: &Scene<'_>) -> String {
+    scene
+        .rollout
+        .metadata
+        .generation
+        .unwrap_or_default()
+        .to_string()
 }
 
 /// Phase and message, from all that the status says otherwise.
@@ -63,16 +71,29 @@ pub(super) fn finish(scene: &Scene<'_>, status: &mut RolloutStatus) {
 
 /// A weight that the proxies have not confirmed is the best answer to "what does it wait for".
 pub(super) fn explain(status: &mut RolloutStatus, weights: &Divided) {
-    let waits = status.phase == Some(RolloutPhase::Progressing) && status.current_pod_hash != status.stable_rs;
-    if let Some(message) = weights.message.as_ref().filter(|_| waits && !weights.verified) {
+    let waits = status.phase == Some(RolloutPhase::Progressing)
+        && status.current_pod_hash != status.stable_rs;
+    if let Some(message) = weights
+        .message
+        .as_ref()
+        .filter(|_| waits && !weights.verified)
+    {
         status.message = Some(message.clone());
     }
 }
 
 /// A selector as Kubernetes writes it in one line.
 fn selector_text(selector: &LabelSelector) -> String {
-    let exact = selector.match_labels.iter().flatten().map(|(key, value)| format!("{key}={value}"));
-    let expressions = selector.match_expressions.iter().flatten().map(requirement_text);
+    let exact = selector
+        .match_labels
+        .iter()
+        .flatten()
+        .map(|(key, value)| format!("{key}={value}"));
+    let expressions = selector
+        .match_expressions
+        .iter()
+        .flatten()
+        .map(requirement_text);
     exact.chain(expressions).collect::<Vec<_>>().join(",")
 }
 

@@ -1,7 +1,7 @@
 //! The steps: is the current one done, and is the whole update.
 
-use crds::words::AnalysisPhase;
 use crds::rollout::{CanaryStep, RolloutStatus};
+use crds::words::AnalysisPhase;
 
 use super::abort::Abort;
 use super::analysis::Runs;
@@ -23,13 +23,21 @@ pub(super) fn advance(scene: &Scene<'_>, outcome: Outcome, draft: &mut Draft) ->
     let mut next = status::base(scene);
     let canary = next.canary.get_or_insert_default();
     canary.weights = Some(outcome.weights.weights.clone());
-    canary.current_step_analysis_run_status.clone_from(&outcome.runs.step);
-    canary.current_background_analysis_run_status.clone_from(&outcome.runs.background);
+    canary
+        .current_step_analysis_run_status
+        .clone_from(&outcome.runs.step);
+    canary
+        .current_background_analysis_run_status
+        .clone_from(&outcome.runs.background);
     next.pause_conditions.clone_from(&outcome.pauses.conditions);
     next.controller_pause = outcome.pauses.controller.then_some(true);
     let steps = scene.strategy.step_count();
-    let index = if scene.promote_full() || scene.in_rollback_window() { steps } else { scene.index() };
-    next.current_step_index = (steps > 0).then_some(index as i32);
+    let index = if scene.promote_full() || scene.in_rollback_window() {
+        steps
+    } else {
+        scene.index()
+    };
+    next.current_step_index = scene.strategy.step_index(index);
     if let Some(reason) = promotion(scene, &outcome) {
         promote(scene, &mut next, &reason, draft);
     } else if outcome.abort.aborted {
@@ -37,8 +45,8 @@ pub(super) fn advance(scene: &Scene<'_>, outcome: Outcome, draft: &mut Draft) ->
     } else if index < steps && is_done(scene, &outcome) {
         go_on(scene, &mut next, index, draft);
     }
-    let detail = outcome.abort.aborted.then_some(outcome.abort.detail.as_deref());
-    conditions::update(scene, &mut next, detail, draft);
+    let aborted = outcome.abort.aborted.then_some(&outcome.abort);
+    conditions::update(scene, &mut next, aborted, draft);
     status::explain(&mut next, &outcome.weights);
     next
 }
@@ -64,7 +72,8 @@ fn promotion(scene: &Scene<'_>, outcome: &Outcome) -> Option<String> {
         return Some(String::new());
     }
     let steps = scene.strategy.step_count();
-    let has_all = outcome.weights.weights.canary.weight == scene.strategy.max_weight && outcome.weights.verified;
+    let has_all = outcome.weights.weights.canary.weight == scene.strategy.max_weight
+        && outcome.weights.verified;
     let done = scene.index() == steps && has_all && !scene.strategy.paused;
     done.then(|| format!("Completed all {steps} canary steps"))
 }
@@ -76,10 +85,13 @@ fn promote(scene: &Scene<'_>, next: &mut RolloutStatus, reason: &str, draft: &mu
     next.abort = None;
     next.aborted_at = None;
     next.promote_full = None;
-    next.current_step_index = (steps > 0).then_some(steps as i32);
+    next.current_step_index = scene.strategy.step_index(steps);
     if next.stable_rs != next.current_pod_hash {
         let hash = &scene.pod_hash;
-        let text = format!("Rollout completed update to revision {} ({hash}): {reason}", scene.revision());
+        let text = format!(
+            "Rollout completed update to revision {} ({hash}): {reason}",
+            scene.revision()
+        );
         draft.event("RolloutCompleted", text);
         next.stable_rs.clone_from(&next.current_pod_hash);
     }
@@ -90,7 +102,7 @@ fn abort(scene: &Scene<'_>, next: &mut RolloutStatus, abort: &Abort) {
     let since = scene.was.aborted_at.clone().filter(|_| !abort.forgiven);
     next.aborted_at = Some(since.unwrap_or_else(|| scene.now.into()));
     next.promote_full = None;
-    next.current_step_index = (scene.strategy.step_count() > 0).then_some(0);
+    next.current_step_index = scene.strategy.step_index(0);
 }
 
 fn is_done(scene: &Scene<'_>, outcome: &Outcome) -> bool {
@@ -106,17 +118,22 @@ fn is_done(scene: &Scene<'_>, outcome: &Outcome) -> bool {
         Some(Step::SetCanaryScale(_)) => replicas::at_desired(scene, &outcome.abort),
         Some(Step::Pause(_)) => outcome.pauses.step_done,
         Some(Step::SetHeaderRoute { .. }) => true,
-        Some(Step::Analysis(_)) => {
-            outcome.runs.step.as_ref().is_some_and(|run| run.status == AnalysisPhase::Successful)
-        }
+        Some(Step::Analysis(_)) => outcome
+            .runs
+            .step
+            .as_ref()
+            .is_some_and(|run| run.status == AnalysisPhase::Successful),
     }
 }
 
 fn go_on(scene: &Scene<'_>, next: &mut RolloutStatus, index: usize, draft: &mut Draft) {
     let steps = scene.strategy.step_count();
     let text = step_text(scene, index);
-    draft.event("RolloutStepCompleted", format!("Rollout step {}/{steps} completed ({text})", index + 1));
-    next.current_step_index = Some(index as i32 + 1);
+    draft.event(
+        "RolloutStepCompleted",
+        format!("Rollout step {}/{steps} completed ({text})", index + 1),
+    );
+    next.current_step_index = scene.strategy.step_index(index + 1);
     if let Some(canary) = &mut next.canary {
         canary.current_step_analysis_run_status = None;
     }

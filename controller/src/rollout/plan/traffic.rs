@@ -34,7 +34,9 @@ pub(super) fn services(scene: &Scene<'_>, abort: &Abort, draft: &mut Draft) {
     if let (Some(service), Some(stable)) = (&strategy.stable_service, scene.stable) {
         ensure(scene, service, stable, true, draft);
     }
-    let Some(service) = &strategy.canary_service else { return };
+    let Some(service) = &strategy.canary_service else {
+        return;
+    };
     match (abort.aborted, scene.stable, scene.new) {
         (true, Some(stable), _) => ensure(scene, service, stable, false, draft),
         (_, _, Some(new)) => ensure(scene, service, new, true, draft),
@@ -43,7 +45,9 @@ pub(super) fn services(scene: &Scene<'_>, abort: &Abort, draft: &mut Draft) {
 }
 
 fn ensure(scene: &Scene<'_>, name: &str, set: &ReplicaSetView, checked: bool, draft: &mut Draft) {
-    let Some(service) = scene.observed.services.get(name) else { return };
+    let Some(service) = scene.observed.services.get(name) else {
+        return;
+    };
     let managed = service.managed_by.is_some();
     if service.hash() == Some(set.hash.as_str()) && managed {
         return;
@@ -55,7 +59,10 @@ fn ensure(scene: &Scene<'_>, name: &str, set: &ReplicaSetView, checked: bool, dr
     }
     let from = service.hash().unwrap_or_default();
     let to = &set.hash;
-    draft.event("SwitchService", format!("Switched selector for service '{name}' from '{from}' to '{to}'"));
+    draft.event(
+        "SwitchService",
+        format!("Switched selector for service '{name}' from '{from}' to '{to}'"),
+    );
     draft.actions.push(Action::SwitchService {
         service: name.to_owned(),
         resource_version: service.resource_version.clone(),
@@ -66,10 +73,16 @@ fn ensure(scene: &Scene<'_>, name: &str, set: &ReplicaSetView, checked: bool, dr
 /// Decides the weight and tells the proxies.
 pub(super) fn divide(scene: &Scene<'_>, abort: &Abort, draft: &mut Draft) -> Divided {
     let decision = weight::decide(scene, abort);
-    let stable = if scene.is_initial() { scene.pod_hash.clone() } else { scene.stable_hash().to_owned() };
+    let stable = if scene.is_initial() {
+        scene.pod_hash.clone()
+    } else {
+        scene.stable_hash().to_owned()
+    };
     let canary = (stable != scene.pod_hash).then(|| scene.pod_hash.clone());
     if abort.forgiven {
-        draft.actions.push(Action::ResetFuse(scene.pod_hash.clone()));
+        draft
+            .actions
+            .push(Action::ResetFuse(scene.pod_hash.clone()));
     }
     let order = TrafficOrder {
         rollout: RolloutKey {
@@ -81,7 +94,11 @@ pub(super) fn divide(scene: &Scene<'_>, abort: &Abort, draft: &mut Draft) -> Div
         canary,
         weight: decision.weight.max(0) as u32,
         max_weight: scene.strategy.max_weight.max(0) as u32,
-        header_routes: if decision.routes { header_routes(scene) } else { Vec::new() },
+        header_routes: if decision.routes {
+            header_routes(scene)
+        } else {
+            Vec::new()
+        },
     };
     let before = scene.weights().map(|weights| weights.canary.weight);
     let lowers = before.is_none_or(|before| decision.weight < before) || decision.weight == 0;
@@ -99,7 +116,11 @@ fn divided(scene: &Scene<'_>, weight: i32, stable: String, draft: &mut Draft) ->
     let strategy = scene.strategy;
     let mut weights = TrafficWeights {
         canary: destination(weight, &strategy.canary_service, scene.pod_hash.clone()),
-        stable: destination(strategy.max_weight - weight, &strategy.stable_service, stable),
+        stable: destination(
+            strategy.max_weight - weight,
+            &strategy.stable_service,
+            stable,
+        ),
         ..TrafficWeights::default()
     };
     let (verified, message) = verification(scene, &weights);
@@ -108,35 +129,54 @@ fn divided(scene: &Scene<'_>, weight: i32, stable: String, draft: &mut Draft) ->
     if !verified && !scene.is_promoted() {
         draft.wake(Scene::after(scene.now, VERIFY_SECONDS));
     }
-    Divided { weights, verified, message }
+    Divided {
+        weights,
+        verified,
+        message,
+    }
 }
 
 /// Whether the proxies have these weights in force. What they said before concerns other weights
 /// if status has others, because status is written after the order.
 fn verification(scene: &Scene<'_>, weights: &TrafficWeights) -> (bool, Option<String>) {
     let view = &scene.observed.traffic;
-    let same = scene.weights().filter(|was| was.canary == weights.canary && was.stable == weights.stable);
-    let Some(was) = same else { return (false, None) };
+    let same = scene
+        .weights()
+        .filter(|was| was.canary == weights.canary && was.stable == weights.stable);
+    let Some(was) = same else {
+        return (false, None);
+    };
     if scene.is_promoted() && was.verified == Some(true) {
         // Nothing waits for a proxy that comes or goes now: no reason to write.
         return (true, None);
     }
     let ordered = view.ordered_weight == u32::try_from(weights.canary.weight).ok();
     let verified = ordered && view.verified == Some(true);
-    let message = if verified || view.ordered_weight.is_none() { None } else { view.message.clone() };
+    let message = if verified || view.ordered_weight.is_none() {
+        None
+    } else {
+        view.message.clone()
+    };
     (verified, message)
 }
 
 fn tell(scene: &Scene<'_>, weight: i32, message: Option<&str>, draft: &mut Draft) {
     match scene.weights().map(|weights| weights.canary.weight) {
         Some(before) if before != weight => {
-            draft.event("TrafficWeightUpdated", format!("Traffic weight updated from {before} to {weight}"));
+            draft.event(
+                "TrafficWeightUpdated",
+                format!("Traffic weight updated from {before} to {weight}"),
+            );
         }
-        None => draft.event("TrafficWeightUpdated", format!("Traffic weight updated to {weight}")),
+        None => draft.event(
+            "TrafficWeightUpdated",
+            format!("Traffic weight updated to {weight}"),
+        ),
         Some(_) => {}
     }
     // Once, when it becomes the message.
-    if let Some(message) = message.filter(|message| scene.was.message.as_deref() != Some(*message)) {
+    if let Some(message) = message.filter(|message| scene.was.message.as_deref() != Some(*message))
+    {
         draft.warning("WeightVerifyError", message);
     }
 }
@@ -147,14 +187,31 @@ fn header_routes(scene: &Scene<'_>) -> Vec<HeaderRoute> {
     let so_far = steps.get(..=scene.index()).unwrap_or(steps);
     let latest = |route: &String| {
         so_far.iter().rev().find_map(|step| match step {
-            Step::SetHeaderRoute { name, matches } if name == route => Some(matches.as_deref().unwrap_or_default()),
+            Step::SetHeaderRoute { name, matches } if name == route => {
+                Some(matches.as_deref().unwrap_or_default())
+            }
             _ => None,
         })
     };
-    let routes = scene.strategy.managed_routes.iter().filter_map(|route| Some((route, latest(route)?)));
-    routes.flat_map(|(route, matches)| matches.iter().enumerate().map(move |(index, condition)| HeaderRoute {
-        // Any of the matches leads to the canary, so each is a route of its own.
-        name: if index == 0 { route.clone() } else { format!("{route}-{}", index + 1) },
-        headers: vec![condition.clone()],
-    })).collect()
+    let routes = scene
+        .strategy
+        .managed_routes
+        .iter()
+        .filter_map(|route| Some((route, latest(route)?)));
+    routes
+        .flat_map(|(route, matches)| {
+            matches
+                .iter()
+                .enumerate()
+                .map(move |(index, condition)| HeaderRoute {
+                    // Any of the matches leads to the canary, so each is a route of its own.
+                    name: if index == 0 {
+                        route.clone()
+                    } else {
+                        format!("{route}-{}", index + 1)
+                    },
+                    headers: vec![condition.clone()],
+                })
+        })
+        .collect()
 }

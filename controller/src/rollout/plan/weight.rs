@@ -19,16 +19,30 @@ pub(super) struct Decision {
 }
 
 pub(super) fn decide(scene: &Scene<'_>, abort: &Abort) -> Decision {
-    let none = Decision { weight: 0, routes: false };
+    let none = Decision {
+        weight: 0,
+        routes: false,
+    };
     let available = scene.new.map_or(0, |set| set.available);
     if scene.is_initial() || scene.is_promoted() || abort.aborted || available == 0 {
         return none;
     }
     let wanted = wanted(scene, abort);
     let current = scene.current_weight();
-    let weight = if wanted > current && !may_rise(scene, wanted, abort) { current } else { wanted };
-    let weight = if weight < current && !stable_can_take(scene, weight) { current } else { weight };
-    Decision { weight, routes: !scene.promote_full() }
+    let weight = if wanted > current && !may_rise(scene, wanted, abort) {
+        current
+    } else {
+        wanted
+    };
+    let weight = if weight < current && !stable_can_take(scene, weight) {
+        current
+    } else {
+        weight
+    };
+    Decision {
+        weight,
+        routes: !scene.promote_full(),
+    }
 }
 
 /// Cases e to h of Argo's table.
@@ -37,7 +51,11 @@ fn wanted(scene: &Scene<'_>, abort: &Abort) -> i32 {
     if scene.promote_full() {
         return scene.current_weight();
     }
-    let index = if scene.in_rollback_window() { steps.len() } else { scene.index() };
+    let index = if scene.in_rollback_window() {
+        steps.len()
+    } else {
+        scene.index()
+    };
     let target = match steps.get(..=index) {
         Some(so_far) => last_set(so_far).unwrap_or(0),
         None => scene.strategy.max_weight,
@@ -60,16 +78,22 @@ pub(super) fn last_set(steps: &[Step]) -> Option<i32> {
 fn may_rise(scene: &Scene<'_>, weight: i32, abort: &Abort) -> bool {
     let Some(new) = scene.new else { return false };
     // More pods than the size in force asks for need not be there; fewer than one is nothing.
-    let needed = replicas::desired(scene, abort).canary.min(replicas::for_weight(scene, weight)).max(1);
+    let needed = replicas::desired(scene, abort)
+        .canary
+        .min(replicas::for_weight(scene, weight))
+        .max(1);
     let reachable = scene.reachable(&new.hash);
     reachable > 0 && scene.enough(reachable, needed) && stable_can_take(scene, weight)
 }
 
 /// Whether stable has the pods for what is left to it.
 fn stable_can_take(scene: &Scene<'_>, weight: i32) -> bool {
-    let Some(stable) = scene.stable else { return true };
+    let Some(stable) = scene.stable else {
+        return true;
+    };
     let max = i64::from(scene.strategy.max_weight);
     let share = (max - i64::from(weight)) * i64::from(scene.replicas()) / max.max(1);
     let available = i64::from(stable.available);
-    available >= share || (scene.strategy.threshold.is_some() && scene.enough(stable.available, scene.replicas()))
+    available >= share
+        || (scene.strategy.threshold.is_some() && scene.enough(stable.available, scene.replicas()))
 }

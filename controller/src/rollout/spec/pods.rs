@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use crds::rollout::CanaryStrategy;
 use crds::percent::{self, Rounding};
+use crds::rollout::CanaryStrategy;
 use crds::{PodTemplate, Rollout};
 use k8s_openapi::api::core::v1::PodTemplateSpec;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelectorRequirement};
@@ -29,7 +29,9 @@ pub(super) fn check(rollout: &Rollout, errors: &mut Vec<SpecError>) {
         }
     }
     check_template(rollout, errors);
-    let deadline = spec.progress_deadline_seconds.unwrap_or(PROGRESS_DEADLINE_SECONDS);
+    let deadline = spec
+        .progress_deadline_seconds
+        .unwrap_or(PROGRESS_DEADLINE_SECONDS);
     if deadline >= 0 && deadline <= spec.min_ready_seconds.unwrap_or(0) {
         errors.push(SpecError::invalid(
             "spec.progressDeadlineSeconds",
@@ -46,7 +48,10 @@ fn check_template(rollout: &Rollout, errors: &mut Vec<SpecError>) {
         return;
     }
     let Some(selector) = &spec.selector else {
-        errors.push(SpecError::required("spec.selector", "Rollout has missing field '.spec.selector'"));
+        errors.push(SpecError::required(
+            "spec.selector",
+            "Rollout has missing field '.spec.selector'",
+        ));
         return;
     };
     if is_empty(selector) {
@@ -54,9 +59,14 @@ fn check_template(rollout: &Rollout, errors: &mut Vec<SpecError>) {
         errors.push(SpecError::invalid("spec.selector", json!(selector), text));
     }
     let template = spec.template.clone().unwrap_or_default();
-    if let Err(error) = serde_path_to_error::deserialize::<_, PodTemplateSpec>(template.to_value()) {
+    if let Err(error) = serde_path_to_error::deserialize::<_, PodTemplateSpec>(template.to_value())
+    {
         let path = format!("spec.template.{}", error.path());
-        errors.push(SpecError::invalid(path, json!(null), error.inner().to_string()));
+        errors.push(SpecError::invalid(
+            path,
+            json!(null),
+            error.inner().to_string(),
+        ));
         return;
     }
     if !is_empty(selector) && !selects(selector, &template.labels()) {
@@ -80,7 +90,11 @@ fn check_containers(template: &PodTemplate, errors: &mut Vec<SpecError>) {
             errors.push(SpecError::required(format!("{path}[{index}].name"), ""));
         } else if names.contains(&container.name()) {
             let text = "each container needs a name of its own";
-            errors.push(SpecError::invalid(format!("{path}[{index}].name"), json!(container.name()), text));
+            errors.push(SpecError::invalid(
+                format!("{path}[{index}].name"),
+                json!(container.name()),
+                text,
+            ));
         }
         if container.image().is_none_or(str::is_empty) {
             errors.push(SpecError::required(format!("{path}[{index}].image"), ""));
@@ -90,16 +104,29 @@ fn check_containers(template: &PodTemplate, errors: &mut Vec<SpecError>) {
 }
 
 fn is_empty(selector: &LabelSelector) -> bool {
-    selector.match_labels.as_ref().is_none_or(BTreeMap::is_empty)
-        && selector.match_expressions.as_ref().is_none_or(Vec::is_empty)
+    selector
+        .match_labels
+        .as_ref()
+        .is_none_or(BTreeMap::is_empty)
+        && selector
+            .match_expressions
+            .as_ref()
+            .is_none_or(Vec::is_empty)
 }
 
 /// Whether a selector selects something with these labels.
-pub(in crate::rollout) fn selects(selector: &LabelSelector, labels: &BTreeMap<String, String>) -> bool {
+pub(in crate::rollout) fn selects(
+    selector: &LabelSelector,
+    labels: &BTreeMap<String, String>,
+) -> bool {
     let exact = selector.match_labels.iter().flatten();
     let expressions = selector.match_expressions.iter().flatten();
-    exact.into_iter().all(|(key, value)| labels.get(key) == Some(value))
-        && expressions.into_iter().all(|requirement| holds(requirement, labels))
+    exact
+        .into_iter()
+        .all(|(key, value)| labels.get(key) == Some(value))
+        && expressions
+            .into_iter()
+            .all(|requirement| holds(requirement, labels))
 }
 
 fn holds(requirement: &LabelSelectorRequirement, labels: &BTreeMap<String, String>) -> bool {
@@ -133,6 +160,10 @@ pub(super) fn max_unavailable_raw(canary: &CanaryStrategy, replicas: i32) -> i32
 /// Pods that may be missing: at least one where none may be too many, at most all.
 pub(super) fn max_unavailable(canary: &CanaryStrategy, replicas: i32) -> i32 {
     let pods = max_unavailable_raw(canary, replicas);
-    let pods = if pods == 0 && max_surge(canary, replicas) == 0 { 1 } else { pods };
+    let pods = if pods == 0 && max_surge(canary, replicas) == 0 {
+        1
+    } else {
+        pods
+    };
     pods.min(replicas)
 }

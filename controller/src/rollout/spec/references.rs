@@ -19,7 +19,10 @@ pub(super) fn check(
     observed: &Observed,
     errors: &mut Vec<SpecError>,
 ) {
-    let services = [("stableService", &strategy.stable_service), ("canaryService", &strategy.canary_service)];
+    let services = [
+        ("stableService", &strategy.stable_service),
+        ("canaryService", &strategy.canary_service),
+    ];
     for (field, name) in services {
         if let Some(name) = name {
             check_service((field, name), rollout, strategy, observed, errors);
@@ -51,12 +54,20 @@ fn check_service(
         errors.push(SpecError::invalid(path, json!(name), text));
         return;
     };
-    if service.managed_by.as_ref().is_some_and(|owner| *owner != rollout.name_any()) {
+    if service
+        .managed_by
+        .as_ref()
+        .is_some_and(|owner| *owner != rollout.name_any())
+    {
         let text = format!("Service \"{name}\" is managed by another Rollout");
         errors.push(SpecError::invalid(path.as_str(), json!(name), text));
     }
     let labels: BTreeMap<String, String> = strategy.template.labels();
-    for (key, value) in service.selector.iter().filter(|(key, _)| *key != names::POD_TEMPLATE_HASH_LABEL) {
+    for (key, value) in service
+        .selector
+        .iter()
+        .filter(|(key, _)| *key != names::POD_TEMPLATE_HASH_LABEL)
+    {
         if labels.get(key) != Some(value) {
             let text = format!("Service \"{name}\" has unmatch label \"{key}\" in rollout");
             errors.push(SpecError::invalid(path.as_str(), json!(name), text));
@@ -72,7 +83,11 @@ fn check_analysis(
     observed: &Observed,
     errors: &mut Vec<SpecError>,
 ) {
-    let names: Vec<_> = analysis.templates.iter().filter_map(|reference| reference.template_name.as_deref()).collect();
+    let names: Vec<_> = analysis
+        .templates
+        .iter()
+        .filter_map(|reference| reference.template_name.as_deref())
+        .collect();
     let names = names.join(", ");
     // Any hash will do: the question is whether the arguments can be resolved at all.
     let input = ComposeInput {
@@ -90,12 +105,22 @@ fn check_analysis(
         }
     };
     for metric in spec.metrics.iter().filter(|_| in_step) {
-        let endless = metric.interval.is_some() && int_or_string::count_or(metric.count.as_ref(), 0) == 0;
+        let endless =
+            metric.interval.is_some() && int_or_string::count_or(metric.count.as_ref(), 0) == 0;
         // An argument is only known when the run begins.
-        let argument = metric.count.as_ref().is_some_and(|count| !int_or_string::is_integer(count));
+        let argument = metric
+            .count
+            .as_ref()
+            .is_some_and(|count| !int_or_string::is_integer(count));
         if endless && !argument {
-            let text = format!("AnalysisTemplate {names} has metric {} which runs indefinitely. Invalid value for count: {}",
-                metric.name, metric.count.as_ref().map_or_else(|| "<nil>".to_owned(), |count| json!(count).to_string()));
+            let text = format!(
+                "AnalysisTemplate {names} has metric {} which runs indefinitely. Invalid value for count: {}",
+                metric.name,
+                metric
+                    .count
+                    .as_ref()
+                    .map_or_else(|| "<nil>".to_owned(), |count| json!(count).to_string())
+            );
             errors.push(SpecError::invalid(path, json!(names), text));
         }
     }
@@ -105,8 +130,14 @@ fn check_rival(observed: &Observed, errors: &mut Vec<SpecError>) {
     let Some(rival) = &observed.rival else { return };
     let path = "spec.strategy.canary.trafficRouting.plugins.sluice/proxy.hostnames";
     let text = match &rival.hostname {
-        Some(hostname) => format!("the Rollout {} has claimed {hostname} before", rival.rollout),
-        None => format!("the Rollout {} has claimed every hostname of the fleet before", rival.rollout),
+        Some(hostname) => format!(
+            "the Rollout {} has claimed {hostname} before",
+            rival.rollout
+        ),
+        None => format!(
+            "the Rollout {} has claimed every hostname of the fleet before",
+            rival.rollout
+        ),
     };
     errors.push(SpecError::invalid(path, json!(rival.hostname), text));
 }

@@ -7,8 +7,7 @@ use uplink::document::HeaderMatch;
 
 use super::{CanaryScale, SpecError, Step};
 
-const NO_KEY: &str =
-    "Step must have one of the following set: experiment, setWeight, setCanaryScale, plugin or pause";
+const NO_KEY: &str = "Step must have one of the following set: experiment, setWeight, setCanaryScale, plugin or pause";
 
 pub(super) fn check(canary: &CanaryStrategy, errors: &mut Vec<SpecError>) -> Vec<Step> {
     let routing = canary.traffic_routing.as_ref();
@@ -16,7 +15,11 @@ pub(super) fn check(canary: &CanaryStrategy, errors: &mut Vec<SpecError>) -> Vec
     for (index, step) in canary.steps.iter().flatten().enumerate() {
         let path = format!("spec.strategy.canary.steps[{index}]");
         if exclusive_keys(step) > 1 {
-            errors.push(SpecError::invalid(path.as_str(), json!(step.to_string()), NO_KEY));
+            errors.push(SpecError::invalid(
+                path.as_str(),
+                json!(step.to_string()),
+                NO_KEY,
+            ));
         }
         let checked = match step.kind() {
             None => {
@@ -31,8 +34,12 @@ pub(super) fn check(canary: &CanaryStrategy, errors: &mut Vec<SpecError>) -> Vec
 }
 
 fn exclusive_keys(step: &CanaryStep) -> usize {
-    let keys =
-        [step.set_weight.is_some(), step.pause.is_some(), step.experiment.is_some(), step.analysis.is_some()];
+    let keys = [
+        step.set_weight.is_some(),
+        step.pause.is_some(),
+        step.experiment.is_some(),
+        step.analysis.is_some(),
+    ];
     keys.into_iter().filter(|set| *set).count()
 }
 
@@ -44,17 +51,26 @@ fn checked(
 ) -> Option<Step> {
     match kind {
         StepKind::SetWeight(weight) => {
-            let max = routing.map_or(TrafficRouting::DEFAULT_MAX_WEIGHT, TrafficRouting::max_weight);
+            let max = routing.map_or(
+                TrafficRouting::DEFAULT_MAX_WEIGHT,
+                TrafficRouting::max_weight,
+            );
             if !(0..=max).contains(&weight) {
                 let text = format!("SetWeight needs to be between 0 and {max}");
-                errors.push(SpecError::invalid(format!("{path}.setWeight"), json!(weight), text));
+                errors.push(SpecError::invalid(
+                    format!("{path}.setWeight"),
+                    json!(weight),
+                    text,
+                ));
             }
             Some(Step::SetWeight(weight))
         }
         StepKind::Pause(pause) => {
             let path = format!("{path}.pause.duration");
             let seconds = match pause.seconds() {
-                Ok(Some(seconds)) if seconds < 0 => Err("Duration needs to be greater than 0".to_owned()),
+                Ok(Some(seconds)) if seconds < 0 => {
+                    Err("Duration needs to be greater than 0".to_owned())
+                }
                 Ok(seconds) => Ok(seconds),
                 Err(error) => Err(format!("Duration needs to be greater than 0: {error}")),
             };
@@ -66,11 +82,15 @@ fn checked(
         StepKind::SetCanaryScale(scale) => {
             if routing.is_none() {
                 let text = "SetCanaryScale requires TrafficRouting to be set";
-                errors.push(SpecError::invalid(format!("{path}.setCanaryScale"), json!(scale), text));
+                errors.push(SpecError::invalid(
+                    format!("{path}.setCanaryScale"),
+                    json!(scale),
+                    text,
+                ));
             }
             Some(Step::SetCanaryScale(canary_scale(scale)))
         }
-        StepKind::SetHeaderRoute(route) => header_route(route, path, routing, errors),
+        StepKind::SetHeaderRoute(route) => Some(header_route(route, path, routing, errors)),
         StepKind::Analysis(analysis) => {
             check_field_refs(analysis.args.iter(), path, errors);
             Some(Step::Analysis(analysis.clone()))
@@ -93,11 +113,14 @@ fn header_route(
     path: &str,
     routing: Option<&TrafficRouting>,
     errors: &mut Vec<SpecError>,
-) -> Option<Step> {
+) -> Step {
     let path = format!("{path}.setHeaderRoute");
     let name = route.name.clone().unwrap_or_default();
     let able = routing.is_some_and(|routing| {
-        routing.istio.is_some() || routing.alb.is_some() || routing.apisix.is_some() || !routing.plugins.is_empty()
+        routing.istio.is_some()
+            || routing.alb.is_some()
+            || routing.apisix.is_some()
+            || !routing.plugins.is_empty()
     });
     if !able {
         let text = "SetHeaderRoute requires TrafficRouting, supports Istio and ALB and Apisix";
@@ -105,20 +128,37 @@ fn header_route(
     }
     check_managed(&name, &path, routing, errors);
     let matches = route.match_.as_ref().map(|matches| {
-        let checked = matches.iter().enumerate().map(|(index, item)| header_match(item, index, &path, errors));
+        let checked = matches
+            .iter()
+            .enumerate()
+            .map(|(index, item)| header_match(item, index, &path, errors));
         checked.collect()
     });
-    Some(Step::SetHeaderRoute { name, matches })
+    Step::SetHeaderRoute { name, matches }
 }
 
-fn check_managed(name: &str, path: &str, routing: Option<&TrafficRouting>, errors: &mut Vec<SpecError>) {
-    let managed = routing.map(|routing| routing.managed_routes.as_slice()).unwrap_or_default();
+fn check_managed(
+    name: &str,
+    path: &str,
+    routing: Option<&TrafficRouting>,
+    errors: &mut Vec<SpecError>,
+) {
+    let managed = routing
+        .map(|routing| routing.managed_routes.as_slice())
+        .unwrap_or_default();
     if managed.is_empty() {
         let text = "Rollout has missing field 'spec.strategy.canary.trafficRouting.managedRoutes'";
-        errors.push(SpecError::required("spec.strategy.canary.trafficRouting.managedRoutes", text));
+        errors.push(SpecError::required(
+            "spec.strategy.canary.trafficRouting.managedRoutes",
+            text,
+        ));
     } else if !managed.iter().any(|route| route.name == name) {
         let text = "Steps define a route that does not exist in spec.strategy.canary.trafficRouting.managedRoutes";
-        errors.push(SpecError::invalid(format!("{path}.name"), json!(name), text));
+        errors.push(SpecError::invalid(
+            format!("{path}.name"),
+            json!(name),
+            text,
+        ));
     }
 }
 
@@ -129,8 +169,16 @@ fn header_match(
     errors: &mut Vec<SpecError>,
 ) -> HeaderMatch {
     let path = format!("{path}.match[{index}].headerValue");
-    let StringMatch { exact, prefix, regex, .. } = &item.header_value;
-    let set = [exact, prefix, regex].into_iter().filter(|text| text.is_some()).count();
+    let StringMatch {
+        exact,
+        prefix,
+        regex,
+        ..
+    } = &item.header_value;
+    let set = [exact, prefix, regex]
+        .into_iter()
+        .filter(|text| text.is_some())
+        .count();
     match set {
         0 => errors.push(SpecError::invalid(
             path,
@@ -159,16 +207,33 @@ pub(super) fn check_field_refs<'a>(
     errors: &mut Vec<SpecError>,
 ) {
     for arg in args {
-        let reference = arg.value_from.as_ref().and_then(|from| from.field_ref.as_ref());
-        let Some(field) = reference.map(|reference| reference.field_path.as_str()) else { continue };
+        let reference = arg
+            .value_from
+            .as_ref()
+            .and_then(|from| from.field_ref.as_ref());
+        let Some(field) = reference.map(|reference| reference.field_path.as_str()) else {
+            continue;
+        };
         let fine = !field.starts_with("metadata")
-            || ["metadata.name", "metadata.namespace", "metadata.uid", "metadata.labels", "metadata.annotations"]
-                .contains(&field)
-            || ((field.starts_with("metadata.labels['") || field.starts_with("metadata.annotations['"))
+            || [
+                "metadata.name",
+                "metadata.namespace",
+                "metadata.uid",
+                "metadata.labels",
+                "metadata.annotations",
+            ]
+            .contains(&field)
+            || ((field.starts_with("metadata.labels['")
+                || field.starts_with("metadata.annotations['"))
                 && field.ends_with("']"));
         if !fine {
-            let text = "Analyses arguments must refer to valid object metadata supported by downwardAPI";
-            errors.push(SpecError::invalid(format!("{path}.analysis.args"), json!(field), text));
+            let text =
+                "Analyses arguments must refer to valid object metadata supported by downwardAPI";
+            errors.push(SpecError::invalid(
+                format!("{path}.analysis.args"),
+                json!(field),
+                text,
+            ));
         }
     }
 }

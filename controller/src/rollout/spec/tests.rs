@@ -1,1 +1,310 @@
+//! What is refused, by Argo's sentences, and what is not built yet, by ours.
 
+use crds::Rollout;
+use serde_json::{Value, json};
+
+use super::{check, pods};
+use crate::rollout::observe::{Observed, Rival, ServiceView};
+
+fn base() -> Value {
+    json!({
+        "metadata": {"name": "web", "namespace": "default", "uid": "u-1"},
+        "spec": {
+            "selector": {"matchLabels": {"app": "web"}},
+            "template": {
+                "metadata": {"labels": {"app": "web"}},
+                "spec": {"containers": [{"name": "web", "image": "web:1"}]},
+            },
+            "strategy": {"canary": {
+                "stableService": "stable",
+                "canaryService": "canary",
+                "trafficRouting": {"plugins": {"sluice/proxy": {}}, "managedRoutes": [{"name": "beta"}]},
+                "steps": [{"setWeight": 20}, {"pause": {}}],
+            }},
+        },
+    })
+}
+
+fn observed() -> Observed {
+    let service = ServiceView {
+        selector: [("app".into(), "web".into())].into(),
+        ..ServiceView::default()
+    };
+    let services = ["stable", "canary"].map(|name| (name.to_owned(), service.clone()));
+    Observed {
+        services: services.into(),
+        ..Observed::default()
+    }
+}
+
+fn errors_with(patch: &Value, observed: &Observed) -> Vec<String> {
+    let mut object = base();
+    json_patch::merge(&mut object, patch);
+    let rollout: Rollout = serde_json::from_value(object).unwrap();
+    let errors = check(&rollout, observed).err().unwrap_or_default();
+    errors.iter().map(ToString::to_string).collect()
+}
+
+fn canary(patch: &Value) -> Value {
+    json!({"spec": {"strategy": {"canary": patch}}})
+}
+
+fn steps(steps: &Value) -> Value {
+    canary(&json!({"steps": steps}))
+}
+
+#[test]
+fn a_good_rollout_has_no_errors() {
+    assert_eq!(errors_with(&json!({}), &observed()), Vec::<String>::new());
+}
+
+fn assert_first(table: &[(Value, &str)]) {
+    for (patch, text) in table {
+        let errors = errors_with(patch, &observed());
+        assert!(
+            errors.first().is_some_and(|error| error.contains(text)),
+            "{patch}: {errors:#?} lacks {text}"
+        );
+    }
+}
+
+#[test]
+fn argos_checks_speak_argos_sentences() {
+    let table = [
+        (
+            json!({"spec": {"replicas": -1}}),
+            "spec.replicas: Invalid value: -1: must be greater than or equal to 0",
+        ),
+        (
+            json!({"spec": {"selector": null}}),
+            "spec.selector: Required value: Rollout has missing field '.spec.selector'",
+        ),
+        (
+            json!({"spec": {"selector": {"matchLabels": null}}}),
+            "empty selector is invalid for deployment",
+        ),
+        (
+            json!({"spec": {"template": {"metadata": {"labels": {"app": "x"}}}}}),
+            "spec.template.metadata.labels: Invalid value: {\"app\":\"x\"}: `selector` does not match template `labels`",
+        ),
+        (
+            json!({"spec": {"progressDeadlineSeconds": 10, "minReadySeconds": 10}}),
+            "spec.progressDeadlineSeconds: Invalid value: 10: must be greater than minReadySeconds",
+        ),
+        (
+            json!({"spec": {"strategy": {"canary": null}}}),
+            "Rollout has missing field '.spec.strategy.canary or .spec.strategy.blueGreen'",
+        ),
+        (
+            json!({"spec": {"strategy": {"blueGreen": {"activeService": "a"}}}}),
+            "Multiple Strategies can not be listed",
+        ),
+        (
+            canary(&json!({"canaryService": "stable"})),
+            "This rollout uses the same service for the stable and canary services",
+        ),
+        (
+            canary(&json!({"maxSurge": 0, "maxUnavailable": 0})),
+            "MaxSurge and MaxUnavailable both can not be zero",
+        ),
+    ];
+    assert_first(&table);
+}
+
+#[test]
+fn argos_checks_of_steps_speak_argos_sentences() {
+    let table = [
+        (
+            steps(&json!([{}])),
+            "Step must have one of the following set: experiment, setWeight, setCanaryScale, plugin or pause",
+        ),
+        (
+            steps(&json!([{"setWeight": 1, "pause": {}}])),
+            "Step must have one of the following set",
+        ),
+        (
+            steps(&json!([{"setWeight": 101}])),
+            "spec.strategy.canary.steps[0].setWeight: Invalid value: 101: SetWeight needs to be between 0 and 100",
+        ),
+        (
+            steps(&json!([{"pause": {"duration": -1}}])),
+            "steps[0].pause.duration: Invalid value: -1: Duration needs to be greater than 0",
+        ),
+        (
+            steps(&json!([{"pause": {"duration": "10m."}}])),
+            "did you mean \"10m",
+        ),
+        (
+            steps(&json!([{"setHeaderRoute": {"name": "x"}}])),
+            "Steps define a route that does not exist in spec.strategy.canary.trafficRouting.managedRoutes",
+        ),
+        (
+            steps(
+                &json!([{"setHeaderRoute": {"name": "beta", "match": [{"headerName": "A", "headerValue": {}}]}}]),
+            ),
+            "StringMatch value missed",
+        ),
+        (
+            steps(
+                &json!([{"setHeaderRoute": {"name": "beta", "match": [{"headerName": "A", "headerValue": {"exact": "a", "regex": "b"}}]}}]),
+            ),
+            "StringMatch match value must have exactly one of",
+        ),
+        (
+            canary(&json!({"dynamicStableScale": true, "scaleDownDelaySeconds": 1})),
+            "Canary dynamicStableScale cannot be used with scaleDownDelaySeconds",
+        ),
+        (
+            canary(&json!({"trafficRouting": null, "scaleDownDelaySeconds": 1})),
+            "Canary scaleDownDelaySeconds can only be used with traffic routing",
+        ),
+        (
+            steps(&json!([{"analysis": {"templates": [{"templateName": "gone"}]}}])),
+            "AnalysisTemplate 'gone' not found",
+        ),
+    ];
+    assert_first(&table);
+}
+
+#[test]
+fn what_is_not_built_is_named() {
+    let table = [
+        (
+            json!({"spec": {"strategy": {"canary": null, "blueGreen": {"activeService": "a"}}}}),
+            "the blueGreen strategy",
+        ),
+        (
+            json!({"spec": {"workloadRef": {"name": "x"}}}),
+            "workloadRef",
+        ),
+        (
+            json!({"spec": {"restartAt": "2026-11-23T12:00:00Z"}}),
+            "restartAt",
+        ),
+        (canary(&json!({"antiAffinity": {}})), "antiAffinity"),
+        (
+            canary(&json!({"pingPong": {"pingService": "a", "pongService": "b"}})),
+            "pingPong",
+        ),
+        (
+            canary(&json!({"dynamicStableScale": true})),
+            "dynamicStableScale",
+        ),
+        (canary(&json!({"canaryMetadata": {}})), "canaryMetadata"),
+        (
+            canary(&json!({"trafficRouting": {"smi": {}}})),
+            "the smi traffic router",
+        ),
+        (
+            canary(&json!({"trafficRouting": {"plugins": {"other/one": {}}}})),
+            "the traffic router plugin other/one",
+        ),
+        (
+            steps(&json!([{"experiment": {"templates": []}}])),
+            "the experiment step",
+        ),
+        (
+            steps(&json!([{"setMirrorRoute": {"name": "beta"}}])),
+            "the setMirrorRoute step",
+        ),
+        (
+            steps(&json!([{"plugin": {"name": "x"}}])),
+            "the plugin step",
+        ),
+    ];
+    for (patch, what) in table {
+        let errors = errors_with(&patch, &observed());
+        let text = format!("{what} is not supported by this version of Sluice");
+        assert!(
+            errors.iter().any(|error| error.ends_with(&text)),
+            "{patch}: {errors:#?} lacks {text}"
+        );
+    }
+    let errors = errors_with(&canary(&json!({"trafficRouting": null})), &observed());
+    assert!(
+        errors[0].contains("a canary without traffic routing is not supported"),
+        "{errors:#?}"
+    );
+}
+
+#[test]
+fn every_error_is_found_at_once() {
+    let patch = json!({"spec": {"replicas": -1, "strategy": {"canary": {
+        "steps": [{"setWeight": 200}, {"plugin": {"name": "x"}}],
+        "trafficRouting": {"plugins": {"sluice/proxy": {"fleett": "x"}}},
+    }}}});
+    let errors = errors_with(&patch, &observed());
+    assert_eq!(errors.len(), 4, "{errors:#?}");
+    assert!(errors[3].contains("sluice/proxy"), "{errors:#?}");
+}
+
+#[test]
+fn services_must_exist_fit_and_be_free() {
+    let mut other = observed();
+    other.services.remove("canary");
+    let service = other.services.get_mut("stable").unwrap();
+    service.managed_by = Some("another".to_owned());
+    service.selector.insert("tier".to_owned(), "db".to_owned());
+    let errors = errors_with(&json!({}), &other);
+    let texts = [
+        "Service \"stable\" is managed by another Rollout",
+        "Service \"stable\" has unmatch label \"tier\" in rollout",
+        "service \"canary\" not found",
+    ];
+    for (error, text) in errors.iter().zip(texts) {
+        assert!(error.ends_with(text), "{error} lacks {text}");
+    }
+    assert_eq!(errors.len(), texts.len());
+    let rival = Some(Rival {
+        rollout: "default/old".to_owned(),
+        hostname: Some("a.example".to_owned()),
+    });
+    let errors = errors_with(
+        &json!({}),
+        &Observed {
+            rival,
+            ..observed()
+        },
+    );
+    assert!(
+        errors[0].ends_with("the Rollout default/old has claimed a.example before"),
+        "{errors:#?}"
+    );
+}
+
+#[test]
+fn selectors_select_as_kubernetes_does() {
+    let labels = [
+        ("a".to_owned(), "1".to_owned()),
+        ("b".to_owned(), "2".to_owned()),
+    ]
+    .into();
+    let table = [
+        (json!({"matchLabels": {"a": "1"}}), true),
+        (json!({"matchLabels": {"a": "2"}}), false),
+        (
+            json!({"matchExpressions": [{"key": "a", "operator": "In", "values": ["1", "3"]}]}),
+            true,
+        ),
+        (
+            json!({"matchExpressions": [{"key": "a", "operator": "NotIn", "values": ["1"]}]}),
+            false,
+        ),
+        (
+            json!({"matchExpressions": [{"key": "c", "operator": "NotIn", "values": ["1"]}]}),
+            true,
+        ),
+        (
+            json!({"matchExpressions": [{"key": "b", "operator": "Exists"}]}),
+            true,
+        ),
+        (
+            json!({"matchExpressions": [{"key": "b", "operator": "DoesNotExist"}]}),
+            false,
+        ),
+    ];
+    for (selector, selected) in table {
+        let typed = serde_json::from_value(selector.clone()).unwrap();
+        assert_eq!(pods::selects(&typed, &labels), selected, "{selector}");
+    }
+}

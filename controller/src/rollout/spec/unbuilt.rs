@@ -8,7 +8,10 @@ use serde_json::{Value, json};
 use super::SpecError;
 
 /// The canary strategy, where there is exactly that.
-pub(super) fn canary<'a>(rollout: &'a Rollout, errors: &mut Vec<SpecError>) -> Option<&'a CanaryStrategy> {
+pub(super) fn canary<'a>(
+    rollout: &'a Rollout,
+    errors: &mut Vec<SpecError>,
+) -> Option<&'a CanaryStrategy> {
     let path = "spec.strategy";
     let strategy = rollout.spec.strategy.as_ref();
     let canary = strategy.and_then(|strategy| strategy.canary.as_ref());
@@ -16,9 +19,17 @@ pub(super) fn canary<'a>(rollout: &'a Rollout, errors: &mut Vec<SpecError>) -> O
     match (canary, blue_green) {
         (Some(canary), None) => return Some(canary),
         (Some(_), Some(_)) => {
-            errors.push(SpecError::invalid(path, json!(strategy), "Multiple Strategies can not be listed"));
+            errors.push(SpecError::invalid(
+                path,
+                json!(strategy),
+                "Multiple Strategies can not be listed",
+            ));
         }
-        (None, Some(_)) => errors.push(refused("spec.strategy.blueGreen", json!({}), "the blueGreen strategy")),
+        (None, Some(_)) => errors.push(refused(
+            "spec.strategy.blueGreen",
+            json!({}),
+            "the blueGreen strategy",
+        )),
         (None, None) => errors.push(SpecError::required(
             path,
             "Rollout has missing field '.spec.strategy.canary or .spec.strategy.blueGreen'",
@@ -30,7 +41,11 @@ pub(super) fn canary<'a>(rollout: &'a Rollout, errors: &mut Vec<SpecError>) -> O
 pub(super) fn check(rollout: &Rollout, canary: &CanaryStrategy, errors: &mut Vec<SpecError>) {
     let path = "spec.strategy.canary";
     if let Some(workload) = &rollout.spec.workload_ref {
-        errors.push(refused("spec.workloadRef", json!(workload.name), "workloadRef"));
+        errors.push(refused(
+            "spec.workloadRef",
+            json!(workload.name),
+            "workloadRef",
+        ));
     }
     if let Some(at) = &rollout.spec.restart_at {
         errors.push(refused("spec.restartAt", json!(at), "restartAt"));
@@ -38,7 +53,10 @@ pub(super) fn check(rollout: &Rollout, canary: &CanaryStrategy, errors: &mut Vec
     let settings = [
         ("antiAffinity", canary.anti_affinity.is_some()),
         ("pingPong", canary.ping_pong.is_some()),
-        ("dynamicStableScale", canary.dynamic_stable_scale == Some(true)),
+        (
+            "dynamicStableScale",
+            canary.dynamic_stable_scale == Some(true),
+        ),
         ("canaryMetadata", canary.canary_metadata.is_some()),
         ("stableMetadata", canary.stable_metadata.is_some()),
     ];
@@ -52,18 +70,21 @@ pub(super) fn check(rollout: &Rollout, canary: &CanaryStrategy, errors: &mut Vec
             Some(StepKind::Plugin(_)) => "plugin",
             _ => continue,
         };
-        errors.push(refused(format!("{path}.steps[{index}].{name}"), json!(step.to_string()), format!("the {name} step")));
+        errors.push(refused(
+            format!("{path}.steps[{index}].{name}"),
+            json!(step.to_string()),
+            format!("the {name} step"),
+        ));
     }
-    match &canary.traffic_routing {
-        Some(routing) => check_routing(routing, errors),
-        None => {
-            let text = format!(
-                "a canary without traffic routing is not supported by this version of Sluice; \
-                 name the plugin {PLUGIN_NAME}"
-            );
-            errors.push(SpecError::required(format!("{path}.trafficRouting"), text));
-        }
+    if let Some(routing) = &canary.traffic_routing {
+        check_routing(routing, errors);
+        return;
     }
+    let text = format!(
+        "a canary without traffic routing is not supported by this version of Sluice; \
+         name the plugin {PLUGIN_NAME}"
+    );
+    errors.push(SpecError::required(format!("{path}.trafficRouting"), text));
 }
 
 fn check_routing(routing: &TrafficRouting, errors: &mut Vec<SpecError>) {
@@ -79,22 +100,44 @@ fn check_routing(routing: &TrafficRouting, errors: &mut Vec<SpecError>) {
         ("apisix", routing.apisix.is_some()),
     ];
     for (name, _) in routers.into_iter().filter(|(_, set)| *set) {
-        errors.push(refused(format!("{path}.{name}"), json!({}), format!("the {name} traffic router")));
+        errors.push(refused(
+            format!("{path}.{name}"),
+            json!({}),
+            format!("the {name} traffic router"),
+        ));
     }
-    for (name, block) in routing.plugins.iter().filter(|(name, _)| *name != PLUGIN_NAME) {
+    for (name, block) in routing
+        .plugins
+        .iter()
+        .filter(|(name, _)| *name != PLUGIN_NAME)
+    {
         let what = format!("the traffic router plugin {name}");
-        errors.push(refused(format!("{path}.plugins.{name}"), block.clone(), what));
+        errors.push(refused(
+            format!("{path}.plugins.{name}"),
+            block.clone(),
+            what,
+        ));
     }
     let Some(block) = routing.sluice_proxy() else {
-        let text = format!("no traffic router is named that this version of Sluice has; name the plugin {PLUGIN_NAME}");
+        let text = format!(
+            "no traffic router is named that this version of Sluice has; name the plugin {PLUGIN_NAME}"
+        );
         errors.push(SpecError::required(format!("{path}.plugins"), text));
         return;
     };
     if let Err(wrong) = ProxyRouting::parse(block, &format!("{path}.plugins.{PLUGIN_NAME}")) {
-        errors.extend(wrong.into_iter().map(|wrong| SpecError::invalid(wrong.path, wrong.value, wrong.message)));
+        errors.extend(
+            wrong
+                .into_iter()
+                .map(|wrong| SpecError::invalid(wrong.path, wrong.value, wrong.message)),
+        );
     }
 }
 
 fn refused(path: impl Into<String>, value: Value, what: impl std::fmt::Display) -> SpecError {
-    SpecError::invalid(path, value, format!("{what} is not supported by this version of Sluice"))
+    SpecError::invalid(
+        path,
+        value,
+        format!("{what} is not supported by this version of Sluice"),
+    )
 }

@@ -52,7 +52,12 @@ impl Cluster {
     pub(super) async fn without_controller() -> Self {
         let origin: Timestamp = "2026-11-23T12:00:00Z".parse().unwrap();
         let local_clock = local::clock::Clock::starting_at(origin);
-        let config = ApiConfig { clock: local_clock, data_dir: None, seed: 1, history: 10_000 };
+        let config = ApiConfig {
+            clock: local_clock,
+            data_dir: None,
+            seed: 1,
+            history: 10_000,
+        };
         let server = ApiServer::new(config).unwrap();
         server.install_crds(&crds::all()).unwrap();
         let client = server.client();
@@ -60,7 +65,11 @@ impl Cluster {
         let traffic = Arc::new(Pretended::new(1));
         let mut tasks = JoinSet::new();
         let stop = CancellationToken::new();
-        tasks.spawn(controllers::run_all(client.clone(), local_clock, stop.clone()));
+        tasks.spawn(controllers::run_all(
+            client.clone(),
+            local_clock,
+            stop.clone(),
+        ));
         let kubelet = Kubelet {
             client: client.clone(),
             clock: local_clock,
@@ -124,7 +133,10 @@ impl Cluster {
         K: DeserializeOwned + serde::Serialize + Clone + std::fmt::Debug,
     {
         let object: K = serde_json::from_value(object).unwrap();
-        self.api::<K>().create(&PostParams::default(), &object).await.unwrap()
+        self.api::<K>()
+            .create(&PostParams::default(), &object)
+            .await
+            .unwrap()
     }
 
     pub(super) async fn rollout(&self) -> Rollout {
@@ -137,38 +149,56 @@ impl Cluster {
 
     pub(super) async fn patch(&self, patch: Value) {
         let params = PatchParams::default();
-        self.api::<Rollout>().patch("web", &params, &Patch::Merge(&patch)).await.unwrap();
+        self.api::<Rollout>()
+            .patch("web", &params, &Patch::Merge(&patch))
+            .await
+            .unwrap();
     }
 
     pub(super) async fn patch_status(&self, status: Value) {
         let patch = Patch::Merge(json!({"status": status}));
-        self.api::<Rollout>().patch_status("web", &PatchParams::default(), &patch).await.unwrap();
+        self.api::<Rollout>()
+            .patch_status("web", &PatchParams::default(), &patch)
+            .await
+            .unwrap();
     }
 
     /// Deploys the web application with these steps, and waits until it is healthy.
     pub(super) async fn deploy(&self, steps: Value) {
         self.create::<Rollout>(rollout(steps)).await;
-        self.until("the first deployment is healthy", |status| is(status, "Healthy")).await;
+        self.until("the first deployment is healthy", |status| {
+            is(status, "Healthy")
+        })
+        .await;
     }
 
     pub(super) async fn release(&self, version: &str) {
-        self.patch(json!({"spec": {"template": template(version)}})).await;
+        self.patch(json!({"spec": {"template": template(version)}}))
+            .await;
     }
 
     /// Waits for a status, and shows the last one if it does not come.
-    pub(super) async fn until(&self, what: &str, fits: impl Fn(&RolloutStatus) -> bool) -> RolloutStatus {
+    pub(super) async fn until(
+        &self,
+        what: &str,
+        fits: impl Fn(&RolloutStatus) -> bool,
+    ) -> RolloutStatus {
         let looks = PATIENCE.as_millis() / LOOK.as_millis();
         for _ in 0..looks {
             let rollout = self.rollout().await;
             let status = rollout.status.clone().unwrap_or_default();
-            let seen = status.observed_generation == rollout.metadata.generation.map(|number| number.to_string());
+            let seen = status.observed_generation
+                == rollout.metadata.generation.map(|number| number.to_string());
             if seen && fits(&status) {
                 return status;
             }
             tokio::time::sleep(LOOK).await;
         }
         let status = serde_json::to_string_pretty(&self.status().await).unwrap();
-        panic!("it never came to this: {what}\n{status}\n{:#?}", self.events().await);
+        panic!(
+            "it never came to this: {what}\n{status}\n{:#?}",
+            self.events().await
+        );
     }
 
     pub(super) async fn pass(&self, time: Duration) {
@@ -176,17 +206,38 @@ impl Cluster {
     }
 
     pub(super) async fn events(&self) -> Vec<String> {
-        let mut events = self.api::<Event>().list(&ListParams::default()).await.unwrap().items;
+        let mut events = self
+            .api::<Event>()
+            .list(&ListParams::default())
+            .await
+            .unwrap()
+            .items;
         events.retain(|event| event.involved_object.kind.as_deref() == Some("Rollout"));
         events.sort_by_key(|event| event.metadata.creation_timestamp.clone());
-        let text = |event: Event| format!("{}: {}", event.reason.unwrap_or_default(), event.message.unwrap_or_default());
+        let text = |event: Event| {
+            format!(
+                "{}: {}",
+                event.reason.unwrap_or_default(),
+                event.message.unwrap_or_default()
+            )
+        };
         events.into_iter().map(text).collect()
     }
 
     /// Pods wanted of each revision number.
     pub(super) async fn sizes(&self) -> BTreeMap<String, i32> {
-        let sets = self.api::<ReplicaSet>().list(&ListParams::default()).await.unwrap().items;
-        let size = |set: &ReplicaSet| set.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or_default();
+        let sets = self
+            .api::<ReplicaSet>()
+            .list(&ListParams::default())
+            .await
+            .unwrap()
+            .items;
+        let size = |set: &ReplicaSet| {
+            set.spec
+                .as_ref()
+                .and_then(|spec| spec.replicas)
+                .unwrap_or_default()
+        };
         let number = |set: &ReplicaSet| set.annotations()["rollout.argoproj.io/revision"].clone();
         sets.iter().map(|set| (number(set), size(set))).collect()
     }
@@ -194,12 +245,20 @@ impl Cluster {
     pub(super) async fn selected(&self, service: &str) -> String {
         let service = self.api::<Service>().get(service).await.unwrap();
         let selector = service.spec.unwrap().selector.unwrap_or_default();
-        selector.get("rollouts-pod-template-hash").cloned().unwrap_or_default()
+        selector
+            .get("rollouts-pod-template-hash")
+            .cloned()
+            .unwrap_or_default()
     }
 
     pub(super) async fn runs(&self) -> Vec<AnalysisRun> {
-        let mut runs = self.api::<AnalysisRun>().list(&ListParams::default()).await.unwrap().items;
-        runs.sort_by_key(|run| run.name_any());
+        let mut runs = self
+            .api::<AnalysisRun>()
+            .list(&ListParams::default())
+            .await
+            .unwrap()
+            .items;
+        runs.sort_by_key(AnalysisRun::name_any);
         runs
     }
 
@@ -218,7 +277,9 @@ impl Cluster {
     pub(super) async fn end_run(&self, name: &str, phase: &str, message: &str) {
         let patch = json!({"status": {"phase": phase, "message": message}});
         let runs = self.api::<AnalysisRun>();
-        runs.patch(name, &PatchParams::default(), &Patch::Merge(&patch)).await.unwrap();
+        runs.patch(name, &PatchParams::default(), &Patch::Merge(&patch))
+            .await
+            .unwrap();
     }
 
     pub(super) async fn template(&self) {
@@ -233,14 +294,22 @@ impl Cluster {
 
     /// The canary's weights as the proxies had them, one after the other.
     pub(super) fn weights(&self) -> Vec<u32> {
-        let mut weights: Vec<u32> = self.traffic.history().iter().map(|order| order.weight).collect();
+        let mut weights: Vec<u32> = self
+            .traffic
+            .history()
+            .iter()
+            .map(|order| order.weight)
+            .collect();
         weights.dedup();
         weights
     }
 }
 
 pub(super) fn key() -> RolloutKey {
-    RolloutKey { namespace: "default".to_owned(), name: "web".to_owned() }
+    RolloutKey {
+        namespace: "default".to_owned(),
+        name: "web".to_owned(),
+    }
 }
 
 pub(super) fn is(status: &RolloutStatus, phase: &str) -> bool {
@@ -285,7 +354,11 @@ async fn discover(client: Client, traffic: Arc<Pretended>) {
     let mut before = BTreeMap::new();
     loop {
         let mut endpoints: BTreeMap<String, usize> = BTreeMap::new();
-        let list = pods.list(&ListParams::default()).await.map(|list| list.items).unwrap_or_default();
+        let list = pods
+            .list(&ListParams::default())
+            .await
+            .map(|list| list.items)
+            .unwrap_or_default();
         for pod in list.iter().filter(|pod| is_ready(pod)) {
             if let Some(hash) = pod.labels().get("rollouts-pod-template-hash") {
                 *endpoints.entry(hash.clone()).or_default() += 1;
@@ -300,9 +373,14 @@ async fn discover(client: Client, traffic: Arc<Pretended>) {
 }
 
 fn is_ready(pod: &Pod) -> bool {
-    let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_ref());
+    let conditions = pod
+        .status
+        .as_ref()
+        .and_then(|status| status.conditions.as_ref());
     pod.metadata.deletion_timestamp.is_none()
         && conditions.is_some_and(|conditions| {
-            conditions.iter().any(|condition| condition.type_ == "Ready" && condition.status == "True")
+            conditions
+                .iter()
+                .any(|condition| condition.type_ == "Ready" && condition.status == "True")
         })
 }

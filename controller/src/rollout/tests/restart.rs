@@ -20,26 +20,39 @@ async fn release(deadly: usize) -> (Value, usize) {
         if !ours || count.fetch_add(1, Ordering::Relaxed) < deadly {
             return Verdict::Proceed;
         }
-        let status = kube::core::Status::failure("the controller is dead", "InternalError").with_code(500);
+        let status =
+            kube::core::Status::failure("the controller is dead", "InternalError").with_code(500);
         Verdict::Refuse(Box::new(status))
     });
     cluster = cluster.with_controller("first");
     let steps = json!([{"setWeight": 20}, {"pause": {"duration": 10}}, {"setWeight": 60}]);
-    cluster.create::<crds::Rollout>(super::cluster::rollout(steps)).await;
+    cluster
+        .create::<crds::Rollout>(super::cluster::rollout(steps))
+        .await;
     cluster.pass(Duration::from_secs(20)).await;
     take_over(&mut cluster, &writes, deadly);
-    cluster.until("the first version is healthy", |status| is_at(status, "Healthy", 3)).await;
+    cluster
+        .until("the first version is healthy", |status| {
+            is_at(status, "Healthy", 3)
+        })
+        .await;
     cluster.release("2").await;
     cluster.pass(Duration::from_secs(90)).await;
     take_over(&mut cluster, &writes, deadly);
-    cluster.until("the second version is healthy", |status| is_at(status, "Healthy", 3)).await;
+    cluster
+        .until("the second version is healthy", |status| {
+            is_at(status, "Healthy", 3)
+        })
+        .await;
     cluster.pass(Duration::from_secs(200)).await;
     (summary(&cluster).await, writes.load(Ordering::Relaxed))
 }
 
 fn take_over(cluster: &mut Cluster, writes: &AtomicUsize, deadly: usize) {
     // One more than any count, so that the successor is started once.
-    if writes.load(Ordering::Relaxed) > deadly && writes.swap(usize::MAX / 2, Ordering::Relaxed) < usize::MAX / 2 {
+    if writes.load(Ordering::Relaxed) > deadly
+        && writes.swap(usize::MAX / 2, Ordering::Relaxed) < usize::MAX / 2
+    {
         cluster.kill_controller();
         cluster.spawn_controller("second");
     }
@@ -65,9 +78,15 @@ async fn summary(cluster: &Cluster) -> Value {
 #[tokio::test(start_paused = true)]
 async fn a_restart_before_any_write_ends_in_the_same_state() {
     let (expected, writes) = release(usize::MAX / 4).await;
-    assert!((10..100).contains(&writes), "{writes} writes for two releases");
+    assert!(
+        (10..100).contains(&writes),
+        "{writes} writes for two releases"
+    );
     for deadly in 0..writes {
         let (end, _) = release(deadly).await;
-        assert_eq!(end, expected, "when the controller dies before write {deadly}");
+        assert_eq!(
+            end, expected,
+            "when the controller dies before write {deadly}"
+        );
     }
 }

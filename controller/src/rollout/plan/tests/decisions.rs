@@ -8,8 +8,18 @@ use super::world::World;
 use crate::rollout::spec::{CanaryScale, Step, Threshold};
 use crate::traffic::FuseTrip;
 
-const NO: Abort = Abort { aborted: false, detail: None, by_fuse: false, forgiven: false };
-const YES: Abort = Abort { aborted: true, detail: None, by_fuse: false, forgiven: false };
+const NO: Abort = Abort {
+    aborted: false,
+    detail: None,
+    by_fuse: false,
+    forgiven: false,
+};
+const YES: Abort = Abort {
+    aborted: true,
+    detail: None,
+    by_fuse: false,
+    forgiven: false,
+};
 
 #[test]
 fn a_canary_has_the_pods_for_its_weight_rounded_up() {
@@ -35,7 +45,11 @@ fn a_canary_has_the_pods_for_its_weight_rounded_up() {
         let mut strategy = world.strategy();
         (strategy.replicas, strategy.max_weight, strategy.min_pods) = (replicas, max, floor);
         let scene = super::super::Scene::new(&world.rollout, &strategy, &world.observed, world.now);
-        assert_eq!(replicas::for_weight(&scene, weight), pods, "{weight}/{max} of {replicas}, floor {floor:?}");
+        assert_eq!(
+            replicas::for_weight(&scene, weight),
+            pods,
+            "{weight}/{max} of {replicas}, floor {floor:?}"
+        );
     }
 }
 
@@ -50,7 +64,11 @@ fn a_threshold_says_how_many_pods_are_enough() {
         (Threshold::Pods(2), 1, 10, false),
     ];
     for (threshold, available, desired, met) in table {
-        assert_eq!(threshold.is_met(available, desired), met, "{threshold:?} {available}/{desired}");
+        assert_eq!(
+            threshold.is_met(available, desired),
+            met,
+            "{threshold:?} {available}/{desired}"
+        );
     }
 }
 
@@ -85,13 +103,19 @@ fn the_canary_is_sized_by_the_first_rule_that_fits() {
         strategy.steps = steps.to_vec();
         let scene = super::super::Scene::new(&world.rollout, &strategy, &world.observed, world.now);
         let desired = replicas::desired(&scene, abort);
-        assert_eq!((desired.canary, desired.stable), (pods, 10), "step {index} {abort:?} {full}");
+        assert_eq!(
+            (desired.canary, desired.stable),
+            (pods, 10),
+            "step {index} {abort:?} {full}"
+        );
     }
 }
 
 /// The steps 20, pause, 60, pause; the update stands at the first pause.
 fn at_twenty() -> World {
-    let world = World::updating(json!([{"setWeight": 20}, {"pause": {}}, {"setWeight": 60}, {"pause": {}}]));
+    let world = World::updating(
+        json!([{"setWeight": 20}, {"pause": {}}, {"setWeight": 60}, {"pause": {}}]),
+    );
     assert_eq!(world.status().current_step_index, Some(1));
     world
 }
@@ -117,19 +141,35 @@ fn a_weight_follows_the_steps_when_pods_and_proxies_are_there() {
     let mut world = at_twenty();
     assert_eq!(weight_of(&world, &NO), 20, "case g, the step before");
     world.status_mut().current_step_index = Some(2);
-    assert_eq!(weight_of(&world, &NO), 20, "case f, the pods for 60 are not there");
+    assert_eq!(
+        weight_of(&world, &NO),
+        20,
+        "case f, the pods for 60 are not there"
+    );
     world.set(2).desired = 6;
     world.follow();
     assert_eq!(weight_of(&world, &NO), 60, "case g");
-    world.observed.traffic.reachable.insert(world.status().current_pod_hash.unwrap(), 5);
+    world
+        .observed
+        .traffic
+        .reachable
+        .insert(world.status().current_pod_hash.unwrap(), 5);
     assert_eq!(weight_of(&world, &NO), 20, "the proxies reach five of six");
     world.follow();
     world.set(1).available = 3;
-    assert_eq!(weight_of(&world, &NO), 20, "stable cannot carry its 40 percent");
+    assert_eq!(
+        weight_of(&world, &NO),
+        20,
+        "stable cannot carry its 40 percent"
+    );
     world.set(1).available = 4;
     assert_eq!(weight_of(&world, &NO), 60);
     world.status_mut().current_step_index = Some(4);
-    assert_eq!(weight_of(&world, &NO), 20, "case f past the last step is at most what is there");
+    assert_eq!(
+        weight_of(&world, &NO),
+        60,
+        "case f past the last step: the last weight that was set"
+    );
     world.set(2).desired = 10;
     world.follow();
     assert_eq!(weight_of(&world, &NO), 100, "case h");
@@ -139,14 +179,33 @@ fn a_weight_follows_the_steps_when_pods_and_proxies_are_there() {
 
 #[test]
 fn a_lower_weight_does_not_wait_for_pods() {
-    let mut world = World::updating(json!([{"setWeight": 60}, {"pause": {}}, {"setWeight": 20}, {"pause": {}}]));
-    assert_eq!(world.status().canary.unwrap().weights.unwrap().canary.weight, 60);
+    let mut world = World::updating(
+        json!([{"setWeight": 60}, {"pause": {}}, {"setWeight": 20}, {"pause": {}}]),
+    );
+    assert_eq!(
+        world
+            .status()
+            .canary
+            .unwrap()
+            .weights
+            .unwrap()
+            .canary
+            .weight,
+        60
+    );
     world.status_mut().current_step_index = Some(2);
-    assert_eq!(weight_of(&world, &NO), 20, "six pods are there, two are wanted");
+    assert_eq!(
+        weight_of(&world, &NO),
+        20,
+        "six pods are there, two are wanted"
+    );
     world.status_mut().pause_conditions.clear();
     world.status_mut().current_step_index = Some(2);
     world.settle();
-    assert_eq!((world.status().current_step_index, world.set(2).desired), (Some(3), 2));
+    assert_eq!(
+        (world.status().current_step_index, world.set(2).desired),
+        (Some(3), 2)
+    );
 }
 
 #[test]
@@ -154,7 +213,10 @@ fn an_abort_lowers_before_it_does_anything_else() {
     let mut world = at_twenty();
     world.status_mut().abort = Some(true);
     let plan = world.plan();
-    assert!(matches!(&plan.actions[0], Action::OrderTraffic { order, lowers: true } if order.weight == 0), "{plan:#?}");
+    assert!(
+        matches!(&plan.actions[0], Action::OrderTraffic { order, lowers: true } if order.weight == 0),
+        "{plan:#?}"
+    );
     let stages: Vec<_> = plan.actions.iter().map(Action::stage).collect();
     assert!(stages.is_sorted(), "{stages:?}");
 }
@@ -176,15 +238,24 @@ fn a_fuse_beats_all_but_what_people_ask_for_after_they_saw_it() {
     world.status_mut().promote_full = Some(true);
     assert!(decide(&world).aborted, "a full promotion that began before");
     world.settle();
-    assert_eq!((world.status().abort, world.status().promote_full), (Some(true), None));
+    assert_eq!(
+        (world.status().abort, world.status().promote_full),
+        (Some(true), None)
+    );
     world.status_mut().promote_full = Some(true);
     assert!(!decide(&world).aborted, "a full promotion after the abort");
     let mut world = at_twenty();
-    world.observed.traffic.fuse = Some(FuseTrip { revision: "another".to_owned(), ..trip(&world) });
+    world.observed.traffic.fuse = Some(FuseTrip {
+        revision: "another".to_owned(),
+        ..trip(&world)
+    });
     assert!(!decide(&world).aborted, "the fuse of another revision");
     let mut promoted = World::deployed(json!([{"setWeight": 20}]));
     promoted.observed.traffic.fuse = Some(trip(&promoted));
-    assert!(!decide(&promoted).aborted, "what is stable cannot be aborted");
+    assert!(
+        !decide(&promoted).aborted,
+        "what is stable cannot be aborted"
+    );
 }
 
 #[test]
@@ -197,7 +268,14 @@ fn a_new_template_or_other_steps_start_again_and_the_stable_one_jumps_to_the_end
     }
     let status = world.status();
     assert_eq!((status.abort, status.current_step_index), (None, Some(0)));
-    assert!(status.pause_conditions.is_empty() && status.canary.unwrap().current_step_analysis_run_status.is_none());
+    assert!(
+        status.pause_conditions.is_empty()
+            && status
+                .canary
+                .unwrap()
+                .current_step_analysis_run_status
+                .is_none()
+    );
     world.release(1);
     world.settle();
     let status = world.status();
@@ -205,7 +283,16 @@ fn a_new_template_or_other_steps_start_again_and_the_stable_one_jumps_to_the_end
     assert_eq!(status.stable_rs, status.current_pod_hash);
     // Other steps while idle: nothing to do.
     let steps = serde_json::from_value(json!([{"setWeight": 5}])).unwrap();
-    world.rollout.spec.strategy.as_mut().unwrap().canary.as_mut().unwrap().steps = Some(steps);
+    world
+        .rollout
+        .spec
+        .strategy
+        .as_mut()
+        .unwrap()
+        .canary
+        .as_mut()
+        .unwrap()
+        .steps = Some(steps);
     world.settle();
     assert_eq!(world.status().current_step_index, Some(1));
     assert_eq!(world.status().phase.unwrap().as_str(), "Healthy");
@@ -213,12 +300,22 @@ fn a_new_template_or_other_steps_start_again_and_the_stable_one_jumps_to_the_end
 
 #[test]
 fn a_timed_pause_ends_by_itself_and_asks_to_be_looked_at_then() {
-    let mut world = World::updating(json!([{"setWeight": 20}, {"pause": {"duration": "1m"}}, {"setWeight": 60}, {"pause": {}}]));
+    let mut world = World::updating(
+        json!([{"setWeight": 20}, {"pause": {"duration": "1m"}}, {"setWeight": 60}, {"pause": {}}]),
+    );
     assert_eq!(world.status().current_step_index, Some(1));
     world.pass(60);
     let plan = world.plan();
-    assert!(plan.requeue_at.is_some_and(|at| at > world.now && at <= world.now + jiff::SignedDuration::from_secs(1)));
-    assert_eq!(plan.status.unwrap().current_step_index, Some(1), "the end itself is too early");
+    assert!(
+        plan.requeue_at.is_some_and(
+            |at| at > world.now && at <= world.now + jiff::SignedDuration::from_secs(1)
+        )
+    );
+    assert_eq!(
+        plan.status.unwrap().current_step_index,
+        Some(1),
+        "the end itself is too early"
+    );
     world.pass(1);
     world.settle();
     assert_eq!(world.status().current_step_index, Some(3));

@@ -7,61 +7,136 @@ use super::super::conditions::{self, Verdict};
 use super::super::phase;
 use super::world::World;
 
-#[test]
-fn the_phase_is_the_first_row_that_fits() {
-    let condition = |type_: &str, reason: &str, message: &str| json!({
+fn condition(type_: &str, reason: &str, message: &str) -> Value {
+    json!([{
         "type": type_, "status": "False", "reason": reason, "message": message,
         "lastUpdateTime": "2026-11-23T12:00:00Z", "lastTransitionTime": "2026-11-23T12:00:00Z",
-    });
+    }])
+}
+
+#[test]
+fn the_phase_is_the_first_row_that_fits() {
     let pause = json!([{"reason": "CanaryPauseStep", "startTime": "2026-11-23T12:00:00Z"}]);
-    let done = json!({"updatedReplicas": 10, "availableReplicas": 10, "stableRS": "a", "currentPodHash": "a"});
-    let with = |changes: Value| {
-        let mut status = done.clone();
-        json_patch::merge(&mut status, &changes);
-        status
-    };
+    let invalid = condition("InvalidSpec", "InvalidSpec", "bad");
+    let aborted = condition("Progressing", "RolloutAborted", "gone");
+    let late = condition("Progressing", "ProgressDeadlineExceeded", "slow");
+    // paused by hand, what is not as after a release, phase, message
     let table = [
-        (false, with(json!({"conditions": [condition("InvalidSpec", "InvalidSpec", "bad")]})), "Degraded", "InvalidSpec: bad"),
-        (true, with(json!({"conditions": [condition("Progressing", "RolloutAborted", "gone")]})), "Degraded", "RolloutAborted: gone"),
         (
             false,
-            with(json!({"conditions": [condition("Progressing", "ProgressDeadlineExceeded", "slow")]})),
+            json!({"conditions": invalid}),
+            "Degraded",
+            "InvalidSpec: bad",
+        ),
+        (
+            true,
+            json!({"conditions": aborted}),
+            "Degraded",
+            "RolloutAborted: gone",
+        ),
+        (
+            false,
+            json!({"conditions": late}),
             "Degraded",
             "ProgressDeadlineExceeded: slow",
         ),
-        (true, with(json!({"pauseConditions": pause})), "Paused", "manually paused"),
-        (false, with(json!({"pauseConditions": pause})), "Paused", "CanaryPauseStep"),
-        (false, with(json!({"updatedReplicas": 9})), "Progressing", "more replicas need to be updated"),
-        (false, with(json!({"availableReplicas": 9})), "Progressing", "updated replicas are still becoming available"),
-        (false, with(json!({"stableRS": "b"})), "Progressing", "waiting for all steps to complete"),
-        (false, with(json!({"stableRS": null})), "Progressing", "waiting for all steps to complete"),
-        (false, with(json!({"replicas": 20})), "Healthy", ""),
+        (
+            true,
+            json!({"pauseConditions": pause}),
+            "Paused",
+            "manually paused",
+        ),
+        (
+            false,
+            json!({"pauseConditions": pause}),
+            "Paused",
+            "CanaryPauseStep",
+        ),
+        (
+            false,
+            json!({"updatedReplicas": 9}),
+            "Progressing",
+            "more replicas need to be updated",
+        ),
+        (
+            false,
+            json!({"availableReplicas": 9}),
+            "Progressing",
+            BECOMING,
+        ),
+        (
+            false,
+            json!({"stableRS": "b"}),
+            "Progressing",
+            "waiting for all steps to complete",
+        ),
+        (
+            false,
+            json!({"stableRS": null}),
+            "Progressing",
+            "waiting for all steps to complete",
+        ),
+        (false, json!({"replicas": 20}), "Healthy", ""),
     ];
     let mut rollout = World::new(json!([])).rollout;
-    for (paused, status, phase, message) in table {
+    for (paused, change, phase, message) in table {
         rollout.spec.paused = Some(paused);
-        let typed: RolloutStatus = serde_json::from_value(status.clone()).unwrap();
+        let mut status = json!({
+            "updatedReplicas": 10, "availableReplicas": 10, "stableRS": "a", "currentPodHash": "a",
+        });
+        json_patch::merge(&mut status, &change);
+        let typed: RolloutStatus = serde_json::from_value(status).unwrap();
         let (is, says) = phase::of(&rollout, &typed);
-        assert_eq!((is.as_str(), says.as_str()), (phase, message), "{status}");
+        assert_eq!((is.as_str(), says.as_str()), (phase, message), "{change}");
     }
 }
+
+const BECOMING: &str = "updated replicas are still becoming available";
 
 #[test]
 fn a_condition_changes_with_status_or_reason_and_transits_with_status() {
     let at = |second| jiff::Timestamp::from_second(second).unwrap();
     let mut conditions = Vec::new();
-    assert!(conditions::set(&mut conditions, conditions::new("Available", Verdict::True, "A", "one"), at(1)));
-    assert!(!conditions::set(&mut conditions, conditions::new("Available", Verdict::True, "A", "two"), at(2)));
+    assert!(conditions::set(
+        &mut conditions,
+        conditions::new("Available", Verdict::True, "A", "one"),
+        at(1)
+    ));
+    assert!(!conditions::set(
+        &mut conditions,
+        conditions::new("Available", Verdict::True, "A", "two"),
+        at(2)
+    ));
     assert_eq!(conditions[0].message, "one");
-    assert!(conditions::set(&mut conditions, conditions::new("Available", Verdict::True, "B", "three"), at(3)));
-    assert_eq!((conditions[0].last_update_time.0, conditions[0].last_transition_time.0), (at(3), at(1)));
-    assert!(conditions::set(&mut conditions, conditions::new("Available", Verdict::False, "B", "four"), at(4)));
-    assert_eq!((conditions.len(), conditions[0].last_transition_time.0), (1, at(4)));
+    assert!(conditions::set(
+        &mut conditions,
+        conditions::new("Available", Verdict::True, "B", "three"),
+        at(3)
+    ));
+    assert_eq!(
+        (
+            conditions[0].last_update_time.0,
+            conditions[0].last_transition_time.0
+        ),
+        (at(3), at(1))
+    );
+    assert!(conditions::set(
+        &mut conditions,
+        conditions::new("Available", Verdict::False, "B", "four"),
+        at(4)
+    ));
+    assert_eq!(
+        (conditions.len(), conditions[0].last_transition_time.0),
+        (1, at(4))
+    );
 }
 
 fn reason(world: &World, type_: &str) -> Option<(String, String)> {
     let status = world.status();
-    let condition = status.conditions.iter().find(|condition| condition.type_ == type_)?;
+    let condition = status
+        .conditions
+        .iter()
+        .find(|condition| condition.type_ == type_)?;
     Some((condition.status.clone(), condition.reason.clone()))
 }
 
@@ -77,9 +152,15 @@ fn pair(status: &str, reason: &str) -> (String, String) {
 fn conditions_tell_the_story_of_a_release() {
     let mut world = World::new(json!([{"setWeight": 20}, {"pause": {}}]));
     world.step();
-    assert_eq!(is(&world, "Progressing"), pair("True", "NewReplicaSetCreated"));
+    assert_eq!(
+        is(&world, "Progressing"),
+        pair("True", "NewReplicaSetCreated")
+    );
     world.settle();
-    assert_eq!(is(&world, "Progressing"), pair("True", "NewReplicaSetAvailable"));
+    assert_eq!(
+        is(&world, "Progressing"),
+        pair("True", "NewReplicaSetAvailable")
+    );
     assert_eq!(is(&world, "Available"), pair("True", "AvailableReason"));
     assert_eq!(is(&world, "Completed"), pair("True", "RolloutCompleted"));
     assert_eq!(is(&world, "Healthy"), pair("True", "RolloutHealthy"));
@@ -96,7 +177,10 @@ fn conditions_tell_the_story_of_a_release() {
     world.status_mut().abort = Some(false);
     world.step();
     assert_eq!(is(&world, "Progressing"), pair("Unknown", "RolloutRetry"));
-    assert!(world.status().aborted_at.is_some(), "the pass after this one must know of the retry");
+    assert!(
+        world.status().aborted_at.is_some(),
+        "the pass after this one must know of the retry"
+    );
     world.settle();
     assert_eq!(is(&world, "Paused"), pair("True", "RolloutPaused"));
     world.status_mut().pause_conditions.clear();
@@ -118,7 +202,10 @@ fn too_long_without_progress_is_said_and_forgotten_with_progress() {
     assert!(at > world.now);
     world.pass(601);
     world.step();
-    assert_eq!(is(&world, "Progressing"), pair("False", "ProgressDeadlineExceeded"));
+    assert_eq!(
+        is(&world, "Progressing"),
+        pair("False", "ProgressDeadlineExceeded")
+    );
     assert_eq!(world.status().phase.unwrap().as_str(), "Degraded");
     world.settle();
     assert_eq!(world.status().phase.unwrap().as_str(), "Healthy");

@@ -38,9 +38,16 @@ impl World {
                 }},
             },
         });
-        let service = ServiceView { selector: [("app".into(), "web".into())].into(), ..ServiceView::default() };
-        let services = BTreeMap::from(["stable", "canary"].map(|name| (name.to_owned(), service.clone())));
-        let mut observed = Observed { services, ..Observed::default() };
+        let service = ServiceView {
+            selector: [("app".into(), "web".into())].into(),
+            ..ServiceView::default()
+        };
+        let services =
+            BTreeMap::from(["stable", "canary"].map(|name| (name.to_owned(), service.clone())));
+        let mut observed = Observed {
+            services,
+            ..Observed::default()
+        };
         observed.traffic.connected = 1;
         Self {
             rollout: serde_json::from_value(rollout).unwrap(),
@@ -67,7 +74,11 @@ impl World {
     pub(super) fn release(&mut self, version: u32) {
         let template = serde_json::from_value(template(version)).unwrap();
         self.rollout.spec.template = Some(template);
-        self.rollout.metadata.generation = self.rollout.metadata.generation.map(|generation| generation + 1);
+        self.rollout.metadata.generation = self
+            .rollout
+            .metadata
+            .generation
+            .map(|generation| generation + 1);
     }
 
     pub(super) fn strategy(&self) -> Strategy {
@@ -80,7 +91,12 @@ impl World {
 
     pub(super) fn scene<T>(&self, look: impl FnOnce(&Scene<'_>) -> T) -> T {
         let strategy = self.strategy();
-        look(&Scene::new(&self.rollout, &strategy, &self.observed, self.now))
+        look(&Scene::new(
+            &self.rollout,
+            &strategy,
+            &self.observed,
+            self.now,
+        ))
     }
 
     pub(super) fn status(&self) -> RolloutStatus {
@@ -93,7 +109,11 @@ impl World {
 
     /// The ReplicaSet of a revision.
     pub(super) fn set(&mut self, revision: i64) -> &mut ReplicaSetView {
-        self.observed.replica_sets.iter_mut().find(|set| set.revision == revision).unwrap()
+        self.observed
+            .replica_sets
+            .iter_mut()
+            .find(|set| set.revision == revision)
+            .unwrap()
     }
 
     pub(super) fn pass(&mut self, seconds: i64) {
@@ -122,7 +142,10 @@ impl World {
 
     /// Carries out the first `count` actions, and the rest including the status only if that is all.
     pub(super) fn carry_out(&mut self, plan: &Plan, count: usize) {
-        plan.actions.iter().take(count).for_each(|action| self.act(action));
+        plan.actions
+            .iter()
+            .take(count)
+            .for_each(|action| self.act(action));
         if let (Some(status), true) = (&plan.status, count > plan.actions.len()) {
             self.rollout.status = Some(status.clone());
         }
@@ -135,14 +158,25 @@ impl World {
                 let annotations = self.rollout.metadata.annotations.get_or_insert_default();
                 annotations.insert(names::REVISION.to_owned(), revision.to_string());
             }
-            Action::CreateReplicaSet { name, hash, revision } => self.create(name, hash, *revision),
+            Action::CreateReplicaSet {
+                name,
+                hash,
+                revision,
+            } => self.create(name, hash, *revision),
             Action::SwitchService { service, hash, .. } => {
                 let service = self.observed.services.get_mut(service).unwrap();
-                service.selector.insert(names::POD_TEMPLATE_HASH_LABEL.to_owned(), hash.clone());
+                service
+                    .selector
+                    .insert(names::POD_TEMPLATE_HASH_LABEL.to_owned(), hash.clone());
                 service.managed_by = Some("web".to_owned());
             }
             Action::ResetFuse(revision) => {
-                self.observed.traffic.fuse = self.observed.traffic.fuse.take().filter(|fuse| fuse.revision != *revision);
+                self.observed.traffic.fuse = self
+                    .observed
+                    .traffic
+                    .fuse
+                    .take()
+                    .filter(|fuse| fuse.revision != *revision);
             }
             Action::OrderTraffic { order, .. } => {
                 if self.observed.traffic.ordered_weight != Some(order.weight) {
@@ -151,7 +185,12 @@ impl World {
                 self.observed.traffic.ordered_weight = Some(order.weight);
             }
             Action::ChangeReplicaSet(change) => {
-                let set = self.observed.replica_sets.iter_mut().find(|set| set.name == change.name).unwrap();
+                let set = self
+                    .observed
+                    .replica_sets
+                    .iter_mut()
+                    .find(|set| set.name == change.name)
+                    .unwrap();
                 set.desired = change.replicas.unwrap_or(set.desired);
                 set.min_ready_seconds = change.min_ready_seconds.unwrap_or(set.min_ready_seconds);
                 for (key, value) in &change.annotations {
@@ -161,9 +200,13 @@ impl World {
                     };
                 }
                 let revision = set.annotations.get(names::REVISION);
-                set.revision = revision.and_then(|text| text.parse().ok()).unwrap_or_default();
+                set.revision = revision
+                    .and_then(|text| text.parse().ok())
+                    .unwrap_or_default();
             }
-            Action::DeleteReplicaSet { name, .. } => self.observed.replica_sets.retain(|set| set.name != *name),
+            Action::DeleteReplicaSet { name, .. } => {
+                self.observed.replica_sets.retain(|set| set.name != *name);
+            }
             Action::CreateRun(run) => self.observed.runs.push((**run).clone()),
             Action::TerminateRun(_) | Action::FailRun { .. } | Action::DeleteRun(_) => {}
         }
@@ -172,7 +215,10 @@ impl World {
     fn create(&mut self, name: &str, hash: &str, revision: i64) {
         let annotations = [
             (names::REVISION.to_owned(), revision.to_string()),
-            (names::DESIRED_REPLICAS.to_owned(), self.rollout.spec.replicas.unwrap_or(1).to_string()),
+            (
+                names::DESIRED_REPLICAS.to_owned(),
+                self.rollout.spec.replicas.unwrap_or(1).to_string(),
+            ),
         ];
         self.observed.replica_sets.push(ReplicaSetView {
             name: name.to_owned(),
