@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::{demo, up};
+use crate::{demo, up, verbs};
 
 /// Takes an application's releases through their steps on what its users experience.
 #[derive(Debug, Parser)]
@@ -22,6 +22,9 @@ enum Command {
     Demo(demo::DemoArgs),
     /// Run a whole cluster on this machine: API, controller, proxies and the pods of manifests.
     Up(up::UpArgs),
+    /// What can be done to the Rollouts of any cluster.
+    #[command(flatten)]
+    Verb(verbs::Verb),
 }
 
 /// Does what the command line says.
@@ -33,6 +36,7 @@ pub fn run(arguments: Vec<OsString>) -> ExitCode {
     match typed.command {
         Command::Demo(args) => demo::main(args),
         Command::Up(args) => up::main(args),
+        Command::Verb(verb) => verbs::main(&verb),
     }
 }
 

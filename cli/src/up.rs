@@ -208,7 +208,7 @@ impl<'a> Ready<'a> {
 }
 
 /// What ends us.
-pub(crate) struct Signals {
+pub struct Signals {
     interrupt: Signal,
     terminate: Signal,
 }
@@ -217,7 +217,7 @@ pub(crate) struct Signals {
 
 impl Signals {
     /// From now on signals are ours.
-    pub(crate) fn watch() -> anyhow::Result<Self> {
+    pub fn watch() -> anyhow::Result<Self> {
         let watch = |kind| signal(kind).context("cannot watch signals");
         Ok(Self {
             interrupt: watch(SignalKind::interrupt())?,
@@ -226,7 +226,7 @@ impl Signals {
     }
 
     /// Waits for the next one. Cancel-safe.
-    pub(crate) async fn next(&mut self) {
+    pub async fn next(&mut self) {
         tokio::select! {
             _ = self.interrupt.recv() => {}
             _ = self.terminate.recv() => {}

@@ -79,11 +79,18 @@ pub enum LogFormat {
 impl Args {
     /// What the controller runs on, with the client's own namespace as default.
     pub fn options(&self, default_namespace: &str, identity: String) -> Options {
-        let namespace = self.namespace.clone().unwrap_or_else(|| default_namespace.to_owned());
+        let namespace = self
+            .namespace
+            .clone()
+            .unwrap_or_else(|| default_namespace.to_owned());
         let mut options = Options::local(&namespace, &identity);
         options.uplink_listen = self.uplink_listen;
         options.status_listen = Some(self.status_listen);
-        options.scope = if self.namespaced { Scope::Namespace(namespace) } else { Scope::Cluster };
+        options.scope = if self.namespaced {
+            Scope::Namespace(namespace)
+        } else {
+            Scope::Cluster
+        };
         options.election.competes = self.leader_elect;
         options.election.lease_duration = self.leader_election_lease_duration;
         options.election.renew_deadline = self.leader_election_renew_deadline;
@@ -111,7 +118,9 @@ impl Args {
 
 fn duration(text: &str) -> Result<Duration, String> {
     let parsed = crds::duration::GoDuration::parse(text).map_err(|error| error.to_string())?;
-    parsed.to_std().ok_or_else(|| format!("{text:?} is negative"))
+    parsed
+        .to_std()
+        .ok_or_else(|| format!("{text:?} is negative"))
 }
 
 #[cfg(test)]
@@ -131,13 +140,19 @@ mod tests {
         assert_eq!(options.election.lease_duration, Duration::from_mins(1));
         let plain = Args::try_parse_from(["x"]).expect("valid");
         assert!(plain.leader_elect);
-        assert_eq!(plain.options("ns", "me".to_owned()).election.namespace, "ns");
+        assert_eq!(
+            plain.options("ns", "me".to_owned()).election.namespace,
+            "ns"
+        );
     }
 
     #[test]
     fn periods_that_would_let_two_lead_are_refused() {
         let args = ["x", "--leader-election-renew-deadline", "15s"];
-        let refused = Args::try_parse_from(args).expect("parses").check().expect_err("refused");
+        let refused = Args::try_parse_from(args)
+            .expect("parses")
+            .check()
+            .expect_err("refused");
         assert!(refused.contains("renew-deadline 15s"), "{refused}");
     }
 }

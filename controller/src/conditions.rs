@@ -32,7 +32,7 @@ pub const DEEPEST: usize = 64;
 
 /// How many operators, accesses and the like one condition may have. Each may add a level to the
 /// tree, so this is what bounds the stack.
-pub const MOST_OPERATORS: usize = 512;
+pub const MOST_OPERATORS: usize = 200;
 
 /// How many steps one evaluation may take; making a list or a text costs its length.
 pub const MOST_STEPS: u64 = 1_000_000;

@@ -1,13 +1,14 @@
 //! The proxies: what each fleet is to have in force, what each proxy has, and what they measured.
 //!
 //! The story, in the order of the modules: [`state`] takes every event (a proxy connects or goes,
-//! an order is given, the publisher has a new document; [`heard`]: a proxy acknowledges, refuses or
+//! an order is given, the publisher has a new document; [`orders`], [`heard`]: a proxy acknowledges, refuses or
 //! reports) and says what to send to whom. It keeps each [`fleet`] with its [`proxy`] records, gets them from one
 //! [`published`] configuration to the next, unites the [`evidence`] of all proxies, and knows which
 //! trips of their [`fuses`] count. All of that is plain data under one short lock; [`Fleets`]
 //! holds the lock, the streams' outboxes and the clock. [`traffic`] is the face that the planners see.
 
 mod heard;
+mod orders;
 mod state;
 
 mod fleet;
@@ -145,7 +146,12 @@ impl Fleets {
     /// Proxies connected, by fleet.
     pub fn connected(&self) -> BTreeMap<String, usize> {
         let inner = self.inner();
-        inner.state.fleets.iter().map(|(name, fleet)| (name.clone(), fleet.connected())).collect()
+        inner
+            .state
+            .fleets
+            .iter()
+            .map(|(name, fleet)| (name.clone(), fleet.connected()))
+            .collect()
     }
 
     /// Resolves when the publisher has to plan again. Cancel-safe.
@@ -159,7 +165,8 @@ impl Fleets {
         loop {
             let now = self.clock.now();
             let next = self.inner().state.next_deadline(now);
-            let wait = next.map(|at| Duration::try_from(at.duration_since(now)).unwrap_or_default());
+            let wait =
+                next.map(|at| Duration::try_from(at.duration_since(now)).unwrap_or_default());
             let sleep = async {
                 match wait {
                     Some(wait) => tokio::time::sleep(wait).await,
@@ -195,7 +202,9 @@ impl Fleets {
             }
         }
         for (id, message) in effects.send {
-            let Some(outbox) = inner.outboxes.get(&id) else { continue };
+            let Some(outbox) = inner.outboxes.get(&id) else {
+                continue;
+            };
             if outbox.messages.try_send(message).is_err() {
                 // It reads too slowly; it connects again and gets everything.
                 outbox.close.cancel();

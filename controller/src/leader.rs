@@ -109,7 +109,12 @@ impl Election {
 
     /// Waits until the Lease is this process's. `follow` is told who holds it meanwhile. Cancel-safe:
     /// a Lease that was just taken runs out by itself.
-    pub async fn acquire(self, client: Client, clock: Clock, follow: impl Fn(String)) -> Leadership {
+    pub async fn acquire(
+        self,
+        client: Client,
+        clock: Clock,
+        follow: impl Fn(String),
+    ) -> Leadership {
         let api: Api<Lease> = Api::namespaced(client, &self.namespace);
         let mut seen = Seen::default();
         loop {
@@ -118,7 +123,13 @@ impl Election {
                     let transitions = spec_of(&lease).lease_transitions.unwrap_or_default();
                     let term = u64::try_from(transitions).unwrap_or_default() + 1;
                     tracing::info!(identity = self.identity, term, "leading");
-                    return Leadership { election: self, api, clock, lease, term };
+                    return Leadership {
+                        election: self,
+                        api,
+                        clock,
+                        lease,
+                        term,
+                    };
                 }
                 Ok(None) => {}
                 Err(error) => tracing::warn!(%error, "the lease cannot be taken, trying again"),
@@ -147,7 +158,10 @@ impl Election {
             }
             Look::Free(spec) => {
                 lease.spec = Some(*spec);
-                raced(api.replace(&self.name, &PostParams::default(), &lease).await)
+                raced(
+                    api.replace(&self.name, &PostParams::default(), &lease)
+                        .await,
+                )
             }
         }
     }
@@ -155,10 +169,15 @@ impl Election {
     /// Pure: whether a Lease may be taken, as seen over time by our own clock.
     fn look(&self, spec: &LeaseSpec, seen: &mut Seen, now: Timestamp) -> Look {
         if seen.spec.as_ref() != Some(spec) {
-            *seen = Seen { spec: Some(spec.clone()), since: Some(now) };
+            *seen = Seen {
+                spec: Some(spec.clone()),
+                since: Some(now),
+            };
         }
         let holder = spec.holder_identity.clone().unwrap_or_default();
-        let silent = seen.since.map_or(SignedDuration::ZERO, |since| now.duration_since(since));
+        let silent = seen
+            .since
+            .map_or(SignedDuration::ZERO, |since| now.duration_since(since));
         let duration = spec.lease_duration_seconds.unwrap_or_default().max(0);
         let expired = silent >= SignedDuration::from_secs(i64::from(duration));
         if !holder.is_empty() && holder != self.identity && self.competes && !expired {
@@ -174,9 +193,17 @@ impl Election {
         LeaseSpec {
             holder_identity: Some(self.identity.clone()),
             lease_duration_seconds: i32::try_from(self.lease_duration.as_secs()).ok(),
-            acquire_time: if ours { before.acquire_time.clone() } else { Some(MicroTime(now)) },
+            acquire_time: if ours {
+                before.acquire_time.clone()
+            } else {
+                Some(MicroTime(now))
+            },
             renew_time: Some(MicroTime(now)),
-            lease_transitions: Some(if ours || first { transitions } else { transitions.saturating_add(1) }),
+            lease_transitions: Some(if ours || first {
+                transitions
+            } else {
+                transitions.saturating_add(1)
+            }),
             ..before.clone()
         }
     }
@@ -222,19 +249,27 @@ impl Leadership {
     /// Without competition nobody else can have taken over: what is connected stays connected.
     fn check_deadline(&self, renewed: Timestamp) -> Result<(), Lost> {
         let silent = self.clock.now().duration_since(renewed);
-        let deadline = SignedDuration::try_from(self.election.renew_deadline).unwrap_or(SignedDuration::MAX);
+        let deadline =
+            SignedDuration::try_from(self.election.renew_deadline).unwrap_or(SignedDuration::MAX);
         if !self.election.competes || silent < deadline {
             return Ok(());
         }
         let seconds = u64::try_from(silent.as_secs()).unwrap_or_default();
-        Err(Lost::NotRenewed { lease: self.name(), seconds })
+        Err(Lost::NotRenewed {
+            lease: self.name(),
+            seconds,
+        })
     }
 
     /// `Err(None)`: it may work the next time.
     async fn renew(&mut self) -> Result<(), Option<Lost>> {
         let mut lease = self.lease.clone();
         lease.spec = Some(self.election.taken(&spec_of(&lease), self.clock.now()));
-        match self.api.replace(&self.election.name, &PostParams::default(), &lease).await {
+        match self
+            .api
+            .replace(&self.election.name, &PostParams::default(), &lease)
+            .await
+        {
             Ok(lease) => {
                 self.lease = lease;
                 return Ok(());
@@ -245,16 +280,23 @@ impl Leadership {
                 return Err(None);
             }
         }
-        let current = self.api.get_opt(&self.election.name).await.map_err(|_| None)?;
-        let holder = current.as_ref().and_then(|lease| spec_of(lease).holder_identity);
+        let current = self
+            .api
+            .get_opt(&self.election.name)
+            .await
+            .map_err(|_| None)?;
+        let holder = current
+            .as_ref()
+            .and_then(|lease| spec_of(lease).holder_identity);
         match (current, holder) {
             (Some(lease), Some(holder)) if holder == self.election.identity => {
                 self.lease = lease;
                 Err(None)
             }
-            (_, holder) => {
-                Err(Some(Lost::Taken { lease: self.name(), holder: holder.unwrap_or_else(|| "nobody".to_owned()) }))
-            }
+            (_, holder) => Err(Some(Lost::Taken {
+                lease: self.name(),
+                holder: holder.unwrap_or_else(|| "nobody".to_owned()),
+            })),
         }
     }
 
@@ -267,7 +309,10 @@ impl Leadership {
         }
         let parameters = PostParams::default();
         let release = self.api.replace(&self.election.name, &parameters, &lease);
-        if !matches!(tokio::time::timeout(self.election.retry_period, release).await, Ok(Ok(_))) {
+        if !matches!(
+            tokio::time::timeout(self.election.retry_period, release).await,
+            Ok(Ok(_))
+        ) {
             tracing::info!("the lease was not given up, it will run out");
         }
     }

@@ -27,7 +27,7 @@ use crate::leader::{Election, Leadership, Lost};
 use crate::publish::{Scope, Watches};
 use crate::traffic::Traffic;
 use crate::uplink_server::{self, BindError, Serving};
-use crate::{rollout, status_server};
+use crate::{analysis, rollout, status_server};
 
 /// How a controller runs.
 #[derive(Clone, Debug)]
@@ -105,7 +105,10 @@ impl Options {
             scope: Scope::Cluster,
             uplink_listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             status_listen: None,
-            election: Election { competes: false, ..Election::new(namespace, identity) },
+            election: Election {
+                competes: false,
+                ..Election::new(namespace, identity)
+            },
         }
     }
 }
@@ -115,7 +118,11 @@ impl Options {
 impl Running {
     /// Waits until proxies are served; false when it ended before.
     pub async fn serves(&self) -> bool {
-        self.serving.clone().wait_for(|serving| *serving == Serving::Serves).await.is_ok()
+        self.serving
+            .clone()
+            .wait_for(|serving| *serving == Serving::Serves)
+            .await
+            .is_ok()
     }
 }
 
@@ -145,7 +152,14 @@ pub async fn start(client: Client, clock: Clock, options: Options) -> Result<Run
         shared.tasks.spawn(served);
     }
     let join = tokio::spawn(run(shared, options, uplink, told));
-    Ok(Running { uplink_addr, status_addr, fleets, stop, join, serving })
+    Ok(Running {
+        uplink_addr,
+        status_addr,
+        fleets,
+        stop,
+        join,
+        serving,
+    })
 }
 
 /// Runs until stopped or until something broke; every task has ended then.
@@ -155,7 +169,13 @@ async fn run(
     uplink: TcpListener,
     told: watch::Sender<Serving>,
 ) -> Result<(), RunError> {
-    let Shared { client, fleets, tasks, stop, .. } = shared.clone();
+    let Shared {
+        client,
+        fleets,
+        tasks,
+        stop,
+        ..
+    } = shared.clone();
     let watches = Watches::start(&client, &options.scope, &tasks, &stop);
     tasks.spawn({
         let (fleets, stop) = (fleets.clone(), stop.clone());
@@ -185,7 +205,13 @@ async fn lead(
     watches: Watches,
     told: watch::Sender<Serving>,
 ) -> Result<(), RunError> {
-    let Shared { client, clock, fleets, tasks, stop } = shared.clone();
+    let Shared {
+        client,
+        clock,
+        fleets,
+        tasks,
+        stop,
+    } = shared.clone();
     let follow = |leader| drop(told.send_replace(Serving::Follows(Some(leader))));
     let leadership = tokio::select! {
         leadership = options.election.acquire(client, clock, follow) => leadership,
@@ -203,7 +229,13 @@ async fn keep(leadership: Leadership, stop: CancellationToken) -> Result<(), Run
 
 /// What only the leader does.
 async fn act(shared: Shared, watches: Watches, told: watch::Sender<Serving>) {
-    let Shared { client, clock, fleets, tasks, stop } = shared;
+    let Shared {
+        client,
+        clock,
+        fleets,
+        tasks,
+        stop,
+    } = shared;
     tokio::select! {
         () = watches.synced() => {}
         () = stop.cancelled() => return,
@@ -212,7 +244,13 @@ async fn act(shared: Shared, watches: Watches, told: watch::Sender<Serving>) {
         told.send_replace(Serving::Serves);
         tracing::info!("serving proxies");
         let traffic: Arc<dyn Traffic> = fleets.clone();
-        tasks.spawn(rollout::run(client.clone(), clock, traffic, stop.clone()));
+        tasks.spawn(rollout::run(
+            client.clone(),
+            clock,
+            traffic.clone(),
+            stop.clone(),
+        ));
+        tasks.spawn(analysis::run(client.clone(), clock, traffic, stop.clone()));
     };
     watches.publish(&fleets, begin).await;
 }
@@ -223,7 +261,9 @@ async fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {
 }
 
 fn local_address(listener: &TcpListener, address: SocketAddr) -> Result<SocketAddr, StartError> {
-    listener.local_addr().map_err(|source| StartError::Listen { address, source })
+    listener
+        .local_addr()
+        .map_err(|source| StartError::Listen { address, source })
 }
 
 /// The program: parses `args` (the first is the program's name), runs, and says how it ended.
@@ -239,8 +279,12 @@ pub fn main_from(args: impl IntoIterator<Item = std::ffi::OsString>) -> ExitCode
         tracing::error!("{message}");
         return ExitCode::from(2);
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    let ended = runtime.context("no runtime").and_then(|runtime| runtime.block_on(serve(&args)));
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build();
+    let ended = runtime
+        .context("no runtime")
+        .and_then(|runtime| runtime.block_on(serve(&args)));
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -253,7 +297,9 @@ pub fn main_from(args: impl IntoIterator<Item = std::ffi::OsString>) -> ExitCode
 fn log(args: &Args) {
     let filter = tracing_subscriber::EnvFilter::try_new(&args.loglevel);
     let filter = filter.unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let lines = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
     // A program that contains this one may have set up its log before.
     let _ = match args.logformat {
         LogFormat::Text => lines.try_init(),
@@ -262,7 +308,9 @@ fn log(args: &Args) {
 }
 
 async fn serve(args: &Args) -> anyhow::Result<()> {
-    let config = config(args.kubeconfig.as_deref()).await.context("no way to an API server")?;
+    let config = config(args.kubeconfig.as_deref())
+        .await
+        .context("no way to an API server")?;
     let namespace = config.default_namespace.clone();
     let client = Client::try_from(config).context("no client for the API server")?;
     let clock = Clock::system();
@@ -281,7 +329,9 @@ async fn serve(args: &Args) -> anyhow::Result<()> {
 }
 
 async fn config(kubeconfig: Option<&Path>) -> anyhow::Result<Config> {
-    let Some(path) = kubeconfig else { return Ok(Config::infer().await?) };
+    let Some(path) = kubeconfig else {
+        return Ok(Config::infer().await?);
+    };
     let kubeconfig = Kubeconfig::read_from(path)?;
     Ok(Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?)
 }
@@ -289,7 +339,11 @@ async fn config(kubeconfig: Option<&Path>) -> anyhow::Result<Config> {
 /// Different for each process, so that each start is a transition of the lease.
 fn identity(clock: Clock) -> String {
     let host = std::env::var("HOSTNAME").unwrap_or_else(|_| "localhost".to_owned());
-    format!("{host}_{}_{:x}", std::process::id(), clock.now().as_microsecond())
+    format!(
+        "{host}_{}_{:x}",
+        std::process::id(),
+        clock.now().as_microsecond()
+    )
 }
 
 /// One line of JSON on stdout, and in a file where one is wanted: written aside and renamed, so that
@@ -315,8 +369,10 @@ fn announce(args: &Args, running: &Running) -> anyhow::Result<()> {
 /// SIGTERM or SIGINT; where neither can be waited for, never.
 async fn signalled() {
     use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    else {
+    let (Ok(mut terminate), Ok(mut interrupt)) = (
+        signal(SignalKind::terminate()),
+        signal(SignalKind::interrupt()),
+    ) else {
         return std::future::pending().await;
     };
     tokio::select! {

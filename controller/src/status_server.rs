@@ -37,9 +37,14 @@ pub async fn serve(
     stop: CancellationToken,
 ) {
     let shown = Arc::new(Shown { fleets, serving });
-    let (connections, room) = (TaskTracker::new(), Arc::new(Semaphore::new(MAX_CONNECTIONS)));
+    let (connections, room) = (
+        TaskTracker::new(),
+        Arc::new(Semaphore::new(MAX_CONNECTIONS)),
+    );
     loop {
-        let Ok(place) = room.clone().acquire_owned().await else { break };
+        let Ok(place) = room.clone().acquire_owned().await else {
+            break;
+        };
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
             () = stop.cancelled() => break,
@@ -87,7 +92,10 @@ fn answer(shown: &Shown, path: &str) -> Response<Full<Bytes>> {
             Serving::Serves | Serving::Follows(_) => text(StatusCode::OK, "ok"),
         },
         "/metrics" => text(StatusCode::OK, metrics(shown)),
-        _ => text(StatusCode::NOT_FOUND, "here are /metrics, /livez, /readyz and /healthz"),
+        _ => text(
+            StatusCode::NOT_FOUND,
+            "here are /metrics, /livez, /readyz and /healthz",
+        ),
     }
 }
 
@@ -115,7 +123,10 @@ fn metrics(shown: &Shown) -> String {
     );
     for (fleet, connected) in shown.fleets.connected() {
         // Names of fleets are DNS labels and need no escaping.
-        let _ = writeln!(text, "sluice_controller_proxies_connected{{fleet=\"{fleet}\"}} {connected}");
+        let _ = writeln!(
+            text,
+            "sluice_controller_proxies_connected{{fleet=\"{fleet}\"}} {connected}"
+        );
     }
     text
 }

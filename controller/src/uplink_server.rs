@@ -38,6 +38,9 @@ const HELLO_TIMEOUT: Duration = Duration::from_secs(5);
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(5);
 const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// How long a proxy that does not read may hold up the end of this server.
+const STOP_WAIT: Duration = Duration::from_secs(2);
+
 /// Whether this controller serves proxies.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Serving {
@@ -74,7 +77,9 @@ pub async fn bind(address: SocketAddr) -> Result<TcpListener, BindError> {
     if !address.ip().is_loopback() {
         return Err(BindError::BeyondLoopback(address));
     }
-    TcpListener::bind(address).await.map_err(|source| BindError::Listen { address, source })
+    TcpListener::bind(address)
+        .await
+        .map_err(|source| BindError::Listen { address, source })
 }
 
 /// Serves proxies until `stop`; every stream has ended when this returns.
@@ -85,7 +90,12 @@ pub async fn serve(
     stop: CancellationToken,
 ) -> Result<(), tonic::transport::Error> {
     let streams = TaskTracker::new();
-    let service = Service { fleets, serving, stop: stop.clone(), streams: streams.clone() };
+    let service = Service {
+        fleets,
+        serving,
+        stop: stop.clone(),
+        streams: streams.clone(),
+    };
     let service = UplinkServer::new(service)
         .max_decoding_message_size(MAX_PROXY_MESSAGE_BYTES)
         .max_encoding_message_size(MAX_CONTROLLER_MESSAGE_BYTES);
@@ -93,12 +103,19 @@ pub async fn serve(
         // Weights are small and must not wait for Nagle's algorithm.
         accepted.inspect(|stream| drop(stream.set_nodelay(true)))
     });
-    let served = Server::builder()
+    let server = Server::builder()
         .http2_keepalive_interval(Some(KEEP_ALIVE_INTERVAL))
         .http2_keepalive_timeout(Some(KEEP_ALIVE_TIMEOUT))
         .add_service(service)
-        .serve_with_incoming_shutdown(incoming, stop.clone().cancelled_owned())
-        .await;
+        .serve_with_incoming_shutdown(incoming, stop.clone().cancelled_owned());
+    let waited = async {
+        stop.cancelled().await;
+        tokio::time::sleep(STOP_WAIT).await;
+    };
+    let served = tokio::select! {
+        served = server => served,
+        () = waited => Ok(()),
+    };
     stop.cancel();
     streams.close();
     streams.wait().await;
@@ -131,10 +148,26 @@ impl Uplink for Service {
         ready(&self.serving.borrow())?;
         let (messages, waiting) = mpsc::channel(OUTBOX);
         let close = self.stop.child_token();
-        let outbox = Outbox { messages, close: close.clone() };
-        let id = self.fleets.connect(&hello, outbox).map_err(Status::resource_exhausted)?;
-        tracing::info!(fleet = hello.fleet, proxy = hello.proxy, version = hello.program_version, "proxy connected");
-        let stream = ProxyStream { id, hello, fleets: self.fleets.clone(), close: close.clone() };
+        let outbox = Outbox {
+            messages,
+            close: close.clone(),
+        };
+        let id = self
+            .fleets
+            .connect(&hello, outbox)
+            .map_err(Status::resource_exhausted)?;
+        tracing::info!(
+            fleet = hello.fleet,
+            proxy = hello.proxy,
+            version = hello.program_version,
+            "proxy connected"
+        );
+        let stream = ProxyStream {
+            id,
+            hello,
+            fleets: self.fleets.clone(),
+            close: close.clone(),
+        };
         self.streams.spawn(stream.listen(incoming));
         let outgoing = until(ReceiverStream::new(waiting).map(Ok), close);
         Ok(Response::new(Box::pin(outgoing)))
@@ -145,8 +178,12 @@ impl Uplink for Service {
 fn ready(serving: &Serving) -> Result<(), Status> {
     match serving {
         Serving::Serves => Ok(()),
-        Serving::Syncing => Err(Status::unavailable("this controller is still reading the cluster")),
-        Serving::Follows(Some(leader)) => Err(Status::unavailable(format!("the leader is {leader}"))),
+        Serving::Syncing => Err(Status::unavailable(
+            "this controller is still reading the cluster",
+        )),
+        Serving::Follows(Some(leader)) => {
+            Err(Status::unavailable(format!("the leader is {leader}")))
+        }
         Serving::Follows(None) => Err(Status::unavailable("there is no leader yet")),
     }
 }
@@ -155,13 +192,19 @@ fn ready(serving: &Serving) -> Result<(), Status> {
 async fn hello(incoming: &mut Streaming<ProxyMessage>) -> Result<Hello, Status> {
     let first = incoming.message().await?.and_then(|message| message.kind);
     let Some(Kind::Hello(hello)) = first else {
-        return Err(Status::invalid_argument("the first message of a stream must be a hello"));
+        return Err(Status::invalid_argument(
+            "the first message of a stream must be a hello",
+        ));
     };
     let is_name = |name: &str| !name.is_empty() && name.len() <= MAX_NAME_BYTES;
     let fleet = hello.fleet.split_once('/');
-    if !fleet.is_some_and(|(namespace, name)| is_name(namespace) && is_name(name) && !name.contains('/')) {
+    if !fleet
+        .is_some_and(|(namespace, name)| is_name(namespace) && is_name(name) && !name.contains('/'))
+    {
         let fleet: String = hello.fleet.chars().take(MAX_NAME_BYTES).collect();
-        return Err(Status::invalid_argument(format!("fleet {fleet:?}: expected namespace/name")));
+        return Err(Status::invalid_argument(format!(
+            "fleet {fleet:?}: expected namespace/name"
+        )));
     }
     if !is_name(&hello.proxy) || !is_name(&hello.process_id) {
         let message = "proxy and process_id: expected 1 to 253 bytes each";
@@ -177,7 +220,9 @@ fn until(
 ) -> impl Stream<Item = Result<ControllerMessage, Status>> + Send {
     let closed = futures::stream::once(async move {
         close.cancelled().await;
-        Err(Status::unavailable("this stream was closed: replaced, too slow, or the controller stops"))
+        Err(Status::unavailable(
+            "this stream was closed: replaced, too slow, or the controller stops",
+        ))
     });
     let mut over = false;
     tokio_stream::StreamExt::merge(messages, closed).take_while(move |message| {
@@ -212,7 +257,12 @@ impl ProxyStream {
         };
         self.fleets.disconnect(self.id);
         self.close.cancel();
-        tracing::info!(fleet = self.hello.fleet, proxy = self.hello.proxy, why, "proxy disconnected");
+        tracing::info!(
+            fleet = self.hello.fleet,
+            proxy = self.hello.proxy,
+            why,
+            "proxy disconnected"
+        );
     }
 }
 

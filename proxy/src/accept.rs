@@ -120,6 +120,8 @@ pub(crate) async fn accept(
 }
 
 fn admit(worker: &Rc<Worker>, stream: TcpStream, peer: SocketAddr, kind: ListenerKind) {
+    // An IPv4 client of a dual-stack listener is known by its IPv4 address.
+    let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
     let process = worker.process();
     process.accepted.add(1);
     if process.connections.get() >= worker.shared.limits().connections_per_worker as u64 {

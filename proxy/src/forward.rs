@@ -9,7 +9,7 @@
 //! overwritten, unless its address is a trusted hop: then the address is appended and the rest kept.
 
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, HOST, HeaderMap, HeaderName, HeaderValue, TE, TRAILER,
+    CONNECTION, CONTENT_LENGTH, COOKIE, HOST, HeaderMap, HeaderName, HeaderValue, TE, TRAILER,
     TRANSFER_ENCODING, UPGRADE,
 };
 use http::{Request, Uri, Version};
@@ -51,6 +51,20 @@ pub(crate) fn request_headers(headers: &mut HeaderMap, host: &HeaderValue, hop: 
         headers.insert(X_FORWARDED_FOR, hop.address.clone());
         headers.insert(X_FORWARDED_PROTO, proto);
         headers.insert(X_FORWARDED_HOST, host.clone());
+    }
+}
+
+/// HTTP/2 may split the cookies over several headers; other hops expect one (RFC 9113 section 8.2.3).
+pub(crate) fn join_cookies(headers: &mut HeaderMap) {
+    let crumbs: Vec<&[u8]> = headers
+        .get_all(COOKIE)
+        .iter()
+        .map(HeaderValue::as_bytes)
+        .collect();
+    if crumbs.len() > 1
+        && let Ok(joined) = HeaderValue::from_bytes(&crumbs.join(&b"; "[..]))
+    {
+        headers.insert(COOKIE, joined);
     }
 }
 

@@ -84,6 +84,9 @@ fn prepare(
     exchange.routed(&route, routed.rule);
     let tunnel = upgrade::asked(&request, &target, &routed.arm);
     let upgrade = tunnel.is_some().then(|| hyper::upgrade::on(&mut request));
+    if !target.is_http1 {
+        forward::join_cookies(request.headers_mut());
+    }
     let hop = &exchange.connection().hop;
     forward::request_headers(request.headers_mut(), &target.host, hop);
     if let Some(protocol) = &tunnel {

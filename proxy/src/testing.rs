@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use socket2::{Domain, Socket, Type};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use uplink::check::CheckedConfig;
@@ -94,10 +95,19 @@ pub(crate) fn plain_config(endpoints: &[SocketAddr]) -> Value {
     })
 }
 
-/// An address at which nobody listens.
-pub(crate) async fn nobody() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    listener.local_addr().expect("an address")
+/// An address at which nobody listens: bound, so that nobody else can, until the process ends.
+pub(crate) fn nobody() -> SocketAddr {
+    static BOUND: Mutex<Vec<Socket>> = Mutex::new(Vec::new());
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+    let any: SocketAddr = "127.0.0.1:0".parse().expect("an address");
+    socket.bind(&any.into()).expect("a port");
+    let address = socket
+        .local_addr()
+        .expect("an address")
+        .as_socket()
+        .expect("IPv4");
+    BOUND.lock().expect("not poisoned").push(socket);
+    address
 }
 
 /// Sends bytes and reads until the proxy closes.

@@ -1,6 +1,5 @@
 //! The application of these tests: one Rollout, `default/shop`, of the demo's app.
 
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 

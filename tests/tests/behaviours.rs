@@ -7,10 +7,15 @@
 //! That a canary which accepts and never answers is taken to 0 in time is shown on a real proxy in
 //! its own crate: `a_canary_that_never_answers_is_at_zero_within_its_age_threshold_and_a_second`.
 
+#[path = "behaviours/article.rs"]
 mod article;
+#[path = "behaviours/certificates.rs"]
 mod certificates;
+#[path = "behaviours/kills.rs"]
 mod kills;
+#[path = "behaviours/orphans.rs"]
 mod orphans;
+#[path = "behaviours/releases.rs"]
 mod releases;
 
 use std::path::Path;

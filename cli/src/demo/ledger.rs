@@ -8,6 +8,8 @@ use jiff::{SignedDuration, Timestamp};
 const RECENT: SignedDuration = SignedDuration::from_secs(2);
 /// No more than this is remembered for [`Ledger::recent`]: far more than two seconds hold.
 const MAX_RECENT: usize = 10_000;
+/// Incidents that are remembered in full; the counts have all of them.
+const MAX_INCIDENTS: usize = 200;
 /// Changes of a user from one version to another that are remembered.
 const MAX_TURNS: usize = 64;
 
@@ -60,6 +62,16 @@ pub struct Ledger {
     not_sent: u64,
     users: BTreeMap<usize, User>,
     recent: VecDeque<(Timestamp, u8)>,
+    incidents: Vec<Incident>,
+}
+
+/// An exchange that should not have been as it was, for who looks into it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Incident {
+    /// The exchange.
+    pub exchange: Exchange,
+    /// What is wrong with it.
+    pub what: &'static str,
 }
 
 /// What a user experienced.
@@ -87,6 +99,20 @@ impl Ledger {
             Outcome::TimedOut => self.timed_out += 1,
             Outcome::NotSent => self.not_sent += 1,
         }
+        if !matches!(exchange.outcome, Outcome::Answered(_)) {
+            self.incident(exchange, "no good answer");
+        }
+    }
+
+    fn incident(&mut self, exchange: &Exchange, what: &'static str) {
+        if self.incidents.len() < MAX_INCIDENTS {
+            self.incidents.push(Incident { exchange: exchange.clone(), what });
+        }
+    }
+
+    /// The first of the exchanges that should not have been as they were.
+    pub fn incidents(&self) -> &[Incident] {
+        &self.incidents
     }
 
     fn answered(&mut self, exchange: &Exchange, answer: Answer) {
@@ -98,8 +124,11 @@ impl Ledger {
         }
         if answer.fallback {
             self.fallbacks += 1;
-        } else {
-            self.users.entry(exchange.user).or_default().answered(exchange, answer.version);
+            return;
+        }
+        let user = self.users.entry(exchange.user).or_default();
+        if user.answered(exchange, answer.version) && answer.version == 1 {
+            self.incident(exchange, "back to version 1");
         }
     }
 
@@ -158,7 +187,8 @@ impl Ledger {
 // === impl User ===
 
 impl User {
-    fn answered(&mut self, exchange: &Exchange, version: u8) {
+    /// Counts an answer; whether the user went back with it.
+    fn answered(&mut self, exchange: &Exchange, version: u8) -> bool {
         if self.turns.last() != Some(&version) && self.turns.len() < MAX_TURNS {
             self.turns.push(version);
         }
@@ -166,8 +196,10 @@ impl User {
         // version had already answered shows that somebody went back.
         let newer = self.first.range(version.saturating_add(1)..);
         let left = newer.filter(|(_, first)| **first < exchange.sent);
-        self.returned.extend(left.map(|(newer, _)| (version, *newer)));
+        let left: Vec<_> = left.map(|(newer, _)| (version, *newer)).collect();
         self.first.entry(version).or_insert(exchange.ended);
+        self.returned.extend(&left);
+        !left.is_empty()
     }
 }
 
@@ -223,6 +255,8 @@ mod tests {
         let ledger = ledger(&back);
         assert_eq!(ledger.side_changes(1, 2), 1);
         assert_eq!(ledger.turns_of(7), [1, 2, 1, 2, 1]);
+        let incidents: Vec<_> = ledger.incidents().iter().map(|it| it.exchange.sent).collect();
+        assert_eq!(incidents, [at(40), at(80)]);
     }
 
     #[test]

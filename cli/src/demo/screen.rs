@@ -114,7 +114,7 @@ impl View {
             shares.map(|(at, share)| format!("v{} {share:.0} %", at + 1)).collect();
         let weight = self.weight.map_or("-".to_owned(), |weight| format!("{} %", weight.canary));
         fit(&format!(
-            "{:>5}  release {}  weight {weight:>5}  {:<22}  {:>6} requests  {} failed",
+            "{:>5}  release {}  weight {weight:>5}  {:<20}  {:>6} requests, {} failed",
             clock(self.elapsed),
             self.release,
             shares.join("  "),

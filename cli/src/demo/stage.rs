@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use tokio::time::{sleep, timeout};
 
 use super::app::{self, ledger};
-use super::ledger::Ledger;
+use super::ledger::{Exchange, Ledger};
 use super::load::Load;
 use super::releases::{FLEET, IMAGE, Release};
 use super::screen::View;
@@ -233,6 +233,7 @@ impl Stage {
                 app::ledger::Ledger::default()
             })
         });
+        self.write_incidents(&users);
         let summary = Summary::of(self.fate.clone(), &users, &good, &bad);
         let paint = self.terminal.paint();
         self.terminal.say(&summary.in_words(&users.failures_in_words(), paint));
@@ -241,6 +242,16 @@ impl Stage {
             let _ = timeout(SHUTDOWN_WITHIN, cluster.shutdown()).await;
         }
         summary
+    }
+
+    /// What users should not have seen, beside the logs, for who looks into it.
+    fn write_incidents(&self, users: &Ledger) {
+        let lines = users.incidents().iter().map(|incident| {
+            let Exchange { user, sent, ended, outcome } = &incident.exchange;
+            format!("{}: user {user}, sent {sent}, ended {ended}, {outcome:?}\n", incident.what)
+        });
+        // The counts are in the summary; these are only the details.
+        let _ = std::fs::write(self.dir.join("incidents.log"), lines.collect::<String>());
     }
 
     fn say(&mut self, line: &str) {

@@ -1,6 +1,6 @@
 //! Vectors: what Argo's documentation and tests show, and the corners of the language.
 
-use serde_json::{Value as Json, json};
+use serde_json::Value as Json;
 
 use super::*;
 
@@ -79,4 +79,17 @@ fn a_syntax_error_says_where() {
     let error = check("result >\n  = 1").unwrap_err();
     assert_eq!(error.to_string(), "unexpected token Operator(\"=\") (2:3)");
     assert_eq!(check("result[0] >= 0.95"), Ok(()));
+}
+
+#[test]
+fn the_tallest_conditions_fit_the_stack_of_a_worker() {
+    let nested = DEEPEST / 2 - 2;
+    let tall = format!("1{}", " + 1".repeat(MOST_OPERATORS - nested - 10));
+    let open = "all([1], {".repeat(nested);
+    let close = "})".repeat(nested);
+    let condition = format!("{open}{tall} > 1{close}");
+    // Worker threads of tokio have two megabytes.
+    let thread = std::thread::Builder::new().stack_size(2 * 1024 * 1024);
+    let answer = thread.spawn(move || ask(&condition, &Value::Nil)).unwrap().join().unwrap();
+    assert_eq!(answer, Ok(true));
 }

@@ -7,7 +7,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use judgement::{Arm, EpochEvidence, LATENCY_BOUNDS_US, LATENCY_BUCKETS, LatencyArm, LatencyEvidence};
+use judgement::{
+    Arm, EpochEvidence, LATENCY_BOUNDS_US, LATENCY_BUCKETS, LatencyArm, LatencyEvidence,
+};
 use uplink::limits::{MAX_REPORTED_EPOCHS, USER_BUCKETS};
 use uplink::proto;
 
@@ -68,7 +70,11 @@ pub(super) struct Book {
 impl Book {
     /// Takes a report of the process `id` of `proxy`.
     pub(super) fn record(&mut self, proxy: &str, id: &str, report: &proto::SplitReport) {
-        if self.processes.get(proxy).is_some_and(|process| process.id != id) {
+        if self
+            .processes
+            .get(proxy)
+            .is_some_and(|process| process.id != id)
+        {
             self.retire(proxy);
         }
         let process = self.processes.entry(proxy.to_owned()).or_default();
@@ -95,10 +101,15 @@ impl Book {
     /// The proxy is forgotten or its process is another one: what it counted stays, what was in
     /// flight ended with it.
     pub(super) fn retire(&mut self, proxy: &str) {
-        let Some(process) = self.processes.remove(proxy) else { return };
+        let Some(process) = self.processes.remove(proxy) else {
+            return;
+        };
         for (key, counts) in process.arms {
             let base = &mut self.arms.entry(key).or_default().base;
-            base.add(&Counts { waiting: Vec::new(), ..counts });
+            base.add(&Counts {
+                waiting: Vec::new(),
+                ..counts
+            });
         }
         self.bound();
     }
@@ -117,10 +128,17 @@ impl Book {
 
     /// The evidence of `canary` against `stable`.
     pub(super) fn evidence(&self, canary: &str, stable: &str, share: f64) -> Evidence {
-        let mut evidence = Evidence { share, ..Evidence::default() };
+        let mut evidence = Evidence {
+            share,
+            ..Evidence::default()
+        };
         let epochs: BTreeSet<u64> = self.arms.keys().map(|key| key.epoch).collect();
         for epoch in epochs {
-            let key = |canary, revision: &str| ArmKey { epoch, canary, revision: revision.to_owned() };
+            let key = |canary, revision: &str| ArmKey {
+                epoch,
+                canary,
+                revision: revision.to_owned(),
+            };
             let (canary, stable) = (key(true, canary), key(false, stable));
             if !self.arms.contains_key(&canary) && !self.arms.contains_key(&stable) {
                 continue;
@@ -128,7 +146,11 @@ impl Book {
             let (ours, theirs) = (self.total(&canary), self.total(&stable));
             evidence.canary_requests = evidence.canary_requests.saturating_add(ours.requests);
             evidence.canary_failures = evidence.canary_failures.saturating_add(ours.failures);
-            evidence.errors.push(errors(epoch, (self, &canary, &ours), (self, &stable, &theirs)));
+            evidence.errors.push(errors(
+                epoch,
+                (self, &canary, &ours),
+                (self, &stable, &theirs),
+            ));
             evidence.latency.push(LatencyEvidence {
                 epoch,
                 bounds_us: LATENCY_BOUNDS_US.to_vec(),
@@ -140,7 +162,11 @@ impl Book {
     }
 
     fn total(&self, key: &ArmKey) -> Counts {
-        let mut total = self.arms.get(key).map(|union| union.base.clone()).unwrap_or_default();
+        let mut total = self
+            .arms
+            .get(key)
+            .map(|union| union.base.clone())
+            .unwrap_or_default();
         for process in self.processes.values() {
             if let Some(counts) = process.arms.get(key) {
                 total.add(counts);
@@ -159,7 +185,9 @@ impl Book {
 
     fn bound(&mut self) {
         while self.arms.len() > MAX_ARMS {
-            let Some((oldest, _)) = self.arms.pop_first() else { return };
+            let Some((oldest, _)) = self.arms.pop_first() else {
+                return;
+            };
             for process in self.processes.values_mut() {
                 process.arms.remove(&oldest);
             }
@@ -171,7 +199,10 @@ type Side<'a> = (&'a Book, &'a ArmKey, &'a Counts);
 
 fn errors(epoch: u64, canary: Side<'_>, stable: Side<'_>) -> EpochEvidence {
     let users = |(book, key, _): Side<'_>| book.users(key);
-    let mut evidence = EpochEvidence { epoch, ..EpochEvidence::default() };
+    let mut evidence = EpochEvidence {
+        epoch,
+        ..EpochEvidence::default()
+    };
     evidence.keyed.canary = users(canary);
     evidence.keyed.stable = users(stable);
     evidence.unkeyed.canary = canary.2.unkeyed;
@@ -190,7 +221,10 @@ impl Counts {
         Self {
             requests: arm.requests,
             failures: arm.failures,
-            unkeyed: Arm { exposed: unkeyed.exposed, bad: unkeyed.bad.min(unkeyed.exposed) },
+            unkeyed: Arm {
+                exposed: unkeyed.exposed,
+                bad: unkeyed.bad.min(unkeyed.exposed),
+            },
             completed: bounded(&arm.latency),
             waiting: bounded(&arm.waiting),
         }
@@ -205,11 +239,17 @@ impl Counts {
     }
 
     fn by_request(&self) -> Arm {
-        Arm { exposed: self.requests, bad: self.failures.min(self.requests) }
+        Arm {
+            exposed: self.requests,
+            bad: self.failures.min(self.requests),
+        }
     }
 
     fn latency(&self) -> LatencyArm {
-        LatencyArm { completed: self.completed.clone(), open: self.waiting.clone() }
+        LatencyArm {
+            completed: self.completed.clone(),
+            open: self.waiting.clone(),
+        }
     }
 }
 

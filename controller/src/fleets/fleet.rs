@@ -66,12 +66,17 @@ impl Fleet {
     pub(super) fn evict(&mut self) -> Vec<String> {
         let mut evicted = Vec::new();
         while self.proxies.len() > MAX_PROXIES {
-            let gone = self.proxies.iter().filter(|(_, proxy)| proxy.connection().is_none());
+            let gone = self
+                .proxies
+                .iter()
+                .filter(|(_, proxy)| proxy.connection().is_none());
             let oldest = gone.min_by_key(|(_, proxy)| match proxy.link {
                 Link::Gone { since } | Link::Open { since, .. } => since,
                 Link::Left => Timestamp::MIN,
             });
-            let Some(name) = oldest.map(|(name, _)| name.clone()) else { break };
+            let Some(name) = oldest.map(|(name, _)| name.clone()) else {
+                break;
+            };
             self.proxies.remove(&name);
             evicted.push(name);
         }
@@ -80,7 +85,10 @@ impl Fleet {
 
     /// Proxies with an open stream.
     pub(super) fn connected(&self) -> usize {
-        self.proxies.values().filter(|proxy| proxy.connection().is_some()).count()
+        self.proxies
+            .values()
+            .filter(|proxy| proxy.connection().is_some())
+            .count()
     }
 
     /// The size that fuses divide their alpha by: rounded up to a power of two, so that not every
@@ -92,20 +100,31 @@ impl Fleet {
     /// Whether this proxy's word is needed: it is connected, or gone for less than [`GONE_GRACE`]
     /// without a goodbye (it may well go on serving).
     pub(super) fn must_acknowledge(&self, name: &str, now: Timestamp) -> bool {
-        self.proxies.get(name).is_some_and(|proxy| is_required(proxy, now))
+        self.proxies
+            .get(name)
+            .is_some_and(|proxy| is_required(proxy, now))
     }
 
     /// What the proxies that must acknowledge have in force of what is asked.
     pub(super) fn answered(&self, asked: Asked<'_>, now: Timestamp) -> Answered {
         if self.connected() == 0 {
             let message = format!("no proxy of fleet {} is connected", asked.fleet);
-            return Answered { message: Some(message), ..Answered::default() };
+            return Answered {
+                message: Some(message),
+                ..Answered::default()
+            };
         }
-        let required = || self.proxies.iter().filter(|(_, proxy)| is_required(proxy, now));
-        let lacking: Vec<_> = required().filter(|(_, proxy)| !self.has(proxy, asked)).collect();
+        let required = || {
+            self.proxies
+                .iter()
+                .filter(|(_, proxy)| is_required(proxy, now))
+        };
+        let lacking: Vec<_> = required()
+            .filter(|(_, proxy)| !self.has(proxy, asked))
+            .collect();
         Answered {
             verified: Some(lacking.is_empty()),
-            message: self.complaint(&lacking, asked, now),
+            message: complaint(&lacking, asked, now),
             reachable: reachable(required().map(|(_, proxy)| proxy), asked.split),
         }
     }
@@ -114,7 +133,10 @@ impl Fleet {
     pub(super) fn next_deadline(&self, ordered: &[Timestamp], now: Timestamp) -> Option<Timestamp> {
         let lag = signed(ACK_LAG);
         let of_proxies = self.proxies.values().flat_map(|proxy| {
-            let waiting = proxy.outstanding.as_ref().map(|outstanding| outstanding.since + lag);
+            let waiting = proxy
+                .outstanding
+                .as_ref()
+                .map(|outstanding| outstanding.since + lag);
             let link = match proxy.link {
                 Link::Gone { since } => Some(since + signed(GONE_GRACE)),
                 Link::Open { since, .. } => Some(since + lag),
@@ -123,43 +145,53 @@ impl Fleet {
             [waiting, link]
         });
         let of_orders = ordered.iter().map(|since| Some(*since + lag));
-        of_proxies.chain(of_orders).flatten().filter(|at| *at > now).min()
+        of_proxies
+            .chain(of_orders)
+            .flatten()
+            .filter(|at| *at > now)
+            .min()
     }
 
     /// Whether this proxy splits by the weight that is asked, with the routes for it.
     fn has(&self, proxy: &Proxy, asked: Asked<'_>) -> bool {
         let epoch = proxy.epochs.get(asked.split).copied().unwrap_or_default();
-        let (Some(wanted), Some(in_force)) = (&self.wanted, &proxy.in_force) else { return false };
+        let (Some(wanted), Some(in_force)) = (&self.wanted, &proxy.in_force) else {
+            return false;
+        };
         epoch >= asked.epoch
             && (Arc::ptr_eq(wanted, in_force)
                 || same_part(&wanted.document, &in_force.document, asked.split))
     }
+}
 
-    /// Names who refuses first, then who lags, then who is gone; nobody within the first seconds.
-    fn complaint(
-        &self,
-        lacking: &[(&String, &Proxy)],
-        asked: Asked<'_>,
-        now: Timestamp,
-    ) -> Option<String> {
-        let refusals = lacking.iter().filter_map(|(name, proxy)| {
-            let reason = &proxy.refused.as_ref()?.reason;
-            Some(format!("proxy {name} refused the configuration: {reason}"))
-        });
-        let lags = lacking.iter().filter_map(|(name, proxy)| {
-            let Link::Open { since, .. } = proxy.link else { return None };
-            let waiting = proxy.outstanding.as_ref().map_or(asked.since, |it| it.since);
-            let lag = now.duration_since(since.max(waiting.min(asked.since)));
-            let late = lag >= signed(ACK_LAG);
-            late.then(|| format!("proxy {name} has not acknowledged for {} s", lag.as_secs()))
-        });
-        let gone = lacking.iter().filter_map(|(name, proxy)| {
-            let Link::Gone { since } = proxy.link else { return None };
-            let seconds = now.duration_since(since).as_secs();
-            Some(format!("proxy {name} is gone without a goodbye for {seconds} s"))
-        });
-        refusals.chain(lags).chain(gone).next()
-    }
+/// Names who refuses first, then who lags, then who is gone; nobody within the first seconds.
+fn complaint(lacking: &[(&String, &Proxy)], asked: Asked<'_>, now: Timestamp) -> Option<String> {
+    let refusals = lacking.iter().filter_map(|(name, proxy)| {
+        let reason = &proxy.refused.as_ref()?.reason;
+        Some(format!("proxy {name} refused the configuration: {reason}"))
+    });
+    let lags = lacking.iter().filter_map(|(name, proxy)| {
+        let Link::Open { since, .. } = proxy.link else {
+            return None;
+        };
+        let waiting = proxy
+            .outstanding
+            .as_ref()
+            .map_or(asked.since, |it| it.since);
+        let lag = now.duration_since(since.max(waiting.min(asked.since)));
+        let late = lag >= signed(ACK_LAG);
+        late.then(|| format!("proxy {name} has not acknowledged for {} s", lag.as_secs()))
+    });
+    let gone = lacking.iter().filter_map(|(name, proxy)| {
+        let Link::Gone { since } = proxy.link else {
+            return None;
+        };
+        let seconds = now.duration_since(since).as_secs();
+        Some(format!(
+            "proxy {name} is gone without a goodbye for {seconds} s"
+        ))
+    });
+    refusals.chain(lags).chain(gone).next()
 }
 
 fn is_required(proxy: &Proxy, now: Timestamp) -> bool {
@@ -171,13 +203,12 @@ fn is_required(proxy: &Proxy, now: Timestamp) -> bool {
 }
 
 /// The revisions that every one of them reaches, with the fewest endpoints that any has.
-fn reachable<'a>(
-    proxies: impl Iterator<Item = &'a Proxy>,
-    split: &str,
-) -> BTreeMap<String, usize> {
+fn reachable<'a>(proxies: impl Iterator<Item = &'a Proxy>, split: &str) -> BTreeMap<String, usize> {
     let counted = proxies.map(|proxy| {
         let in_force = proxy.in_force.as_ref();
-        in_force.map(|it| endpoints_by_revision(&it.document, split)).unwrap_or_default()
+        in_force
+            .map(|it| endpoints_by_revision(&it.document, split))
+            .unwrap_or_default()
     });
     let common = counted.reduce(|common, other| {
         let both = common.into_iter().filter_map(|(revision, number)| {

@@ -54,7 +54,11 @@ impl Book {
         }
         if self.is_echo(&key, fuse.tripped_at_ms) {
             let known = self.echoes.insert(key, fuse.tripped_at_ms) == Some(fuse.tripped_at_ms);
-            return if known { Meaning::Nothing } else { Meaning::Echo };
+            return if known {
+                Meaning::Nothing
+            } else {
+                Meaning::Echo
+            };
         }
         if self.reported.len() < MAX_ECHOES {
             self.reported.insert(key, fuse.tripped_at_ms);
@@ -75,10 +79,15 @@ impl Book {
     pub(super) fn reset(&mut self, revision: &str, now: Timestamp) {
         self.trips.remove(revision);
         if self.resets.len() >= MAX_REVISIONS && !self.resets.contains_key(revision) {
-            let oldest = self.resets.iter().min_by_key(|(_, at)| **at).map(|(name, _)| name.clone());
+            let oldest = self
+                .resets
+                .iter()
+                .min_by_key(|(_, at)| **at)
+                .map(|(name, _)| name.clone());
             oldest.and_then(|name| self.resets.remove(&name));
         }
-        self.resets.insert(revision.to_owned(), now.as_millisecond());
+        self.resets
+            .insert(revision.to_owned(), now.as_millisecond());
         let reset = self.reported.extract_if(.., |(_, of), _| of == revision);
         let reset: Vec<_> = reset.collect();
         self.echoes.extend(reset);
@@ -94,7 +103,10 @@ impl Book {
 
     fn is_echo(&self, key: &(String, String), tripped_at: i64) -> bool {
         self.echoes.get(key) == Some(&tripped_at)
-            || self.resets.get(&key.1).is_some_and(|reset| tripped_at <= *reset)
+            || self
+                .resets
+                .get(&key.1)
+                .is_some_and(|reset| tripped_at <= *reset)
     }
 }
 
@@ -113,7 +125,11 @@ fn reason(proxy: &str, fuse: &proto::Fuse) -> String {
     } else {
         fuse.reason.clone()
     };
-    if said.contains(proxy) { said } else { format!("fuse of proxy {proxy} tripped: {said}") }
+    if said.contains(proxy) {
+        said
+    } else {
+        format!("fuse of proxy {proxy} tripped: {said}")
+    }
 }
 
 #[cfg(test)]
@@ -143,7 +159,11 @@ mod tests {
         assert_eq!(book.report("p2", &tripped("r2", 3)), Meaning::Nothing);
         let trip = book.trip("r2").expect("tripped");
         assert_eq!(trip.proxy, "p1");
-        assert!(trip.reason.contains("p1") && trip.reason.contains("5 of 9"), "{}", trip.reason);
+        assert!(
+            trip.reason.contains("p1") && trip.reason.contains("5 of 9"),
+            "{}",
+            trip.reason
+        );
         assert_eq!(book.trip("r3"), None);
         book.report("p1", &proto::Fuse::default());
         assert!(book.trip("r2").is_some(), "kept until it is reset");
@@ -156,9 +176,21 @@ mod tests {
         book.report("p1", &tripped("r2", 9_000));
         book.reset("r2", at(100));
         assert_eq!(book.trip("r2"), None);
-        assert_eq!(book.report("p1", &tripped("r2", 9_000)), Meaning::Nothing, "crossed the reset");
-        assert_eq!(book.report("away", &tripped("r2", 90)), Meaning::Echo, "told again");
-        assert_eq!(book.report("away", &tripped("r2", 90)), Meaning::Nothing, "once");
+        assert_eq!(
+            book.report("p1", &tripped("r2", 9_000)),
+            Meaning::Nothing,
+            "crossed the reset"
+        );
+        assert_eq!(
+            book.report("away", &tripped("r2", 90)),
+            Meaning::Echo,
+            "told again"
+        );
+        assert_eq!(
+            book.report("away", &tripped("r2", 90)),
+            Meaning::Nothing,
+            "once"
+        );
         assert_eq!(book.report("p1", &tripped("r2", 9_500)), Meaning::Tripped);
     }
 

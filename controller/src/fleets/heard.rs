@@ -32,8 +32,14 @@ impl State {
     /// A proxy says something.
     pub(super) fn heard(&mut self, id: ConnectionId, said: Said, now: Timestamp) -> Effects {
         let mut effects = Effects::default();
-        let Some((fleet, proxy)) = self.connections.get(&id).cloned() else { return effects };
-        let speaker = Speaker { fleet: &fleet, proxy: &proxy, now };
+        let Some((fleet, proxy)) = self.connections.get(&id).cloned() else {
+            return effects;
+        };
+        let speaker = Speaker {
+            fleet: &fleet,
+            proxy: &proxy,
+            now,
+        };
         match said {
             // Only the first message of a stream is a Hello; a second one says nothing new.
             Said::Hello(_) => {}
@@ -58,7 +64,10 @@ impl State {
     }
 
     fn proxy(&mut self, speaker: Speaker<'_>) -> Option<&mut Proxy> {
-        self.fleets.get_mut(speaker.fleet)?.proxies.get_mut(speaker.proxy)
+        self.fleets
+            .get_mut(speaker.fleet)?
+            .proxies
+            .get_mut(speaker.proxy)
     }
 
     fn acked(&mut self, speaker: Speaker<'_>, version: Version, effects: &mut Effects) {
@@ -72,7 +81,11 @@ impl State {
         let Speaker { fleet, proxy, now } = speaker;
         let version = version_of(nack.version);
         let errors: Vec<_> = nack.errors.into_iter().map(ConfigError::from).collect();
-        let named: Vec<_> = errors.iter().take(NAMED_ERRORS).map(ToString::to_string).collect();
+        let named: Vec<_> = errors
+            .iter()
+            .take(NAMED_ERRORS)
+            .map(ToString::to_string)
+            .collect();
         let reason = named.join("; ");
         tracing::warn!(fleet, proxy, %version, reason, "a proxy refused what it was sent");
         let refused = self.proxy(speaker).and_then(|it| it.nack(version, reason));
@@ -86,29 +99,58 @@ impl State {
         self.touch_fleet(fleet, effects);
     }
 
-    fn weight_in_force(&mut self, speaker: Speaker<'_>, split: &str, epoch: u64, effects: &mut Effects) {
-        let Some(key) = self.key_of(split) else { return };
-        let Some(proxy) = self.proxy(speaker) else { return };
+    fn weight_in_force(
+        &mut self,
+        speaker: Speaker<'_>,
+        split: &str,
+        epoch: u64,
+        effects: &mut Effects,
+    ) {
+        let Some(key) = self.key_of(split) else {
+            return;
+        };
+        let Some(proxy) = self.proxy(speaker) else {
+            return;
+        };
         if proxy.epochs.get(split) != Some(&epoch) {
             proxy.epochs.insert(split.to_owned(), epoch);
             effects.changed.insert(key);
         }
     }
 
-    fn reported(&mut self, speaker: Speaker<'_>, report: &proto::SplitReport, effects: &mut Effects) {
-        let Some(key) = self.key_of(&report.split) else { return };
-        let Some(process) = self.proxy(speaker).map(|it| it.process.clone()) else { return };
-        let Some(release) = self.releases.get_mut(&key) else { return };
+    fn reported(
+        &mut self,
+        speaker: Speaker<'_>,
+        report: &proto::SplitReport,
+        effects: &mut Effects,
+    ) {
+        let Some(key) = self.key_of(&report.split) else {
+            return;
+        };
+        let Some(process) = self.proxy(speaker).map(|it| it.process.clone()) else {
+            return;
+        };
+        let Some(release) = self.releases.get_mut(&key) else {
+            return;
+        };
         // A Rollout of the same name that is no more, or one that another fleet serves.
-        let ours = release.placed.as_ref().is_some_and(|it| it.fleet == speaker.fleet)
-            && release.order.as_ref().is_some_and(|order| order.uid == report.rollout_uid);
+        let ours = release
+            .placed
+            .as_ref()
+            .is_some_and(|it| it.fleet == speaker.fleet)
+            && release
+                .order
+                .as_ref()
+                .is_some_and(|order| order.uid == report.rollout_uid);
         if !ours {
             return;
         }
         let before = busy(&release.evidence);
         release.evidence.record(speaker.proxy, &process, report);
         let fuse = report.fuse.as_ref();
-        let meaning = fuse.map_or(Meaning::Nothing, |fuse| release.fuses.report(speaker.proxy, fuse));
+        let meaning = fuse.map_or(Meaning::Nothing, |fuse| {
+            release.fuses.report(speaker.proxy, fuse)
+        });
         let changed = before != busy(&release.evidence) || meaning == Meaning::Tripped;
         let ahead = report.epoch > release.epoch;
         if changed {
@@ -128,8 +170,15 @@ impl State {
     }
 
     /// A report says by which weight requests are split: as good as an acknowledgement.
-    fn weight_reported(&mut self, speaker: Speaker<'_>, report: &proto::SplitReport, effects: &mut Effects) {
-        let release = self.key_of(&report.split).and_then(|key| self.releases.get(&key));
+    fn weight_reported(
+        &mut self,
+        speaker: Speaker<'_>,
+        report: &proto::SplitReport,
+        effects: &mut Effects,
+    ) {
+        let release = self
+            .key_of(&report.split)
+            .and_then(|key| self.releases.get(&key));
         let Some(release) = release else { return };
         let weight = release.order.as_ref().map(effective_weight);
         if report.epoch == release.epoch && weight == Some(report.weight) {
@@ -140,7 +189,10 @@ impl State {
 
 /// The revisions with requests in flight.
 fn busy(book: &evidence::Book) -> BTreeSet<String> {
-    let busy = book.in_flight(|_| true).into_iter().filter(|(_, number)| *number > 0);
+    let busy = book
+        .in_flight(|_| true)
+        .into_iter()
+        .filter(|(_, number)| *number > 0);
     busy.map(|(revision, _)| revision).collect()
 }
 

@@ -66,7 +66,10 @@ pub(super) enum Next {
     /// Nothing.
     Nothing,
     /// This, with the next version.
-    Send { kind: Unversioned, result: Arc<Published> },
+    Send {
+        kind: Unversioned,
+        result: Arc<Published>,
+    },
 }
 
 /// A message without its version.
@@ -118,9 +121,10 @@ impl Proxy {
             kind: Unversioned::Snapshot(fleet_size),
             result: Arc::clone(wanted),
         };
-        let refuses_this = self.refused.as_ref().is_some_and(|refused| {
-            difference(&refused.published, wanted) != Difference::Whole
-        });
+        let refuses_this = self
+            .refused
+            .as_ref()
+            .is_some_and(|refused| difference(&refused.published, wanted) != Difference::Whole);
         let Some(in_force) = &self.in_force else {
             return if refuses_this { Next::Nothing } else { whole() };
         };
@@ -159,12 +163,18 @@ impl Proxy {
                     fleet_size,
                 })
             }
-            Unversioned::Endpoints(clusters) => {
-                Kind::Endpoints(proto::Endpoints { version: wire, clusters })
-            }
+            Unversioned::Endpoints(clusters) => Kind::Endpoints(proto::Endpoints {
+                version: wire,
+                clusters,
+            }),
         };
         let whole = matches!(kind, Kind::Snapshot(_));
-        self.outstanding = Some(Outstanding { version, result, since: now, whole });
+        self.outstanding = Some(Outstanding {
+            version,
+            result,
+            since: now,
+            whole,
+        });
         proto::ControllerMessage { kind: Some(kind) }
     }
 
@@ -189,7 +199,10 @@ impl Proxy {
             return None;
         }
         let published = outstanding.result;
-        self.refused = Some(Refused { published: Arc::clone(&published), reason });
+        self.refused = Some(Refused {
+            published: Arc::clone(&published),
+            reason,
+        });
         Some(published)
     }
 }
@@ -199,5 +212,8 @@ fn endpoints(in_force: &Published, changed: Vec<proto::ClusterEndpoints>) -> Nex
         return Next::Nothing;
     }
     let result = Arc::new(with_endpoints(in_force, &changed));
-    Next::Send { kind: Unversioned::Endpoints(changed), result }
+    Next::Send {
+        kind: Unversioned::Endpoints(changed),
+        result,
+    }
 }

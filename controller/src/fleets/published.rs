@@ -39,7 +39,11 @@ pub(super) fn difference(from: &Published, to: &Published) -> Difference {
         return Difference::Whole;
     }
     let changed = endpoints_of_common_clusters(&from.document, &to.document);
-    if changed.is_empty() { Difference::Same } else { Difference::Endpoints(changed) }
+    if changed.is_empty() {
+        Difference::Same
+    } else {
+        Difference::Endpoints(changed)
+    }
 }
 
 /// The endpoints in `to` of the clusters that both have and that differ.
@@ -48,7 +52,9 @@ pub(super) fn endpoints_of_common_clusters(
     to: &RoutingConfig,
 ) -> Vec<proto::ClusterEndpoints> {
     let changed = to.clusters.iter().filter(|(name, cluster)| {
-        from.clusters.get(*name).is_some_and(|known| known.endpoints != cluster.endpoints)
+        from.clusters
+            .get(*name)
+            .is_some_and(|known| known.endpoints != cluster.endpoints)
     });
     let changed = changed.map(|(name, cluster)| proto::ClusterEndpoints {
         cluster: name.clone(),
@@ -83,12 +89,20 @@ pub(super) fn same_part(a: &RoutingConfig, b: &RoutingConfig, split: &str) -> bo
 }
 
 /// The endpoints that the clusters of one split have, by revision.
-pub(super) fn endpoints_by_revision(document: &RoutingConfig, split: &str) -> BTreeMap<String, usize> {
-    let Some(split) = document.splits.get(split) else { return BTreeMap::new() };
+pub(super) fn endpoints_by_revision(
+    document: &RoutingConfig,
+    split: &str,
+) -> BTreeMap<String, usize> {
+    let Some(split) = document.splits.get(split) else {
+        return BTreeMap::new();
+    };
     let clusters = std::iter::once(&split.stable).chain(&split.canary);
     let counted = clusters.filter_map(|name| {
         let cluster = document.clusters.get(name)?;
-        Some((cluster.revision.clone().unwrap_or_else(|| name.clone()), cluster.endpoints.len()))
+        Some((
+            cluster.revision.clone().unwrap_or_else(|| name.clone()),
+            cluster.endpoints.len(),
+        ))
     });
     counted.collect()
 }
@@ -102,21 +116,31 @@ pub(super) fn canary_revision<'a>(document: &'a RoutingConfig, split: &Split) ->
 
 fn same_but_endpoints(a: &RoutingConfig, b: &RoutingConfig) -> bool {
     let splits = |document: &RoutingConfig| {
-        let plain = document.splits.iter().map(|(name, split)| (name.clone(), weightless(split)));
+        let plain = document
+            .splits
+            .iter()
+            .map(|(name, split)| (name.clone(), weightless(split)));
         plain.collect::<BTreeMap<_, _>>()
     };
     let same_clusters = || {
         a.clusters.len() == b.clusters.len()
-            && a.clusters.iter().zip(&b.clusters).all(|((name, one), (other_name, other))| {
-                name == other_name
-                    && (&one.revision, one.protocol, &one.connect_timeout, &one.outlier_ejection)
-                        == (
+            && a.clusters
+                .iter()
+                .zip(&b.clusters)
+                .all(|((name, one), (other_name, other))| {
+                    name == other_name
+                        && (
+                            &one.revision,
+                            one.protocol,
+                            &one.connect_timeout,
+                            &one.outlier_ejection,
+                        ) == (
                             &other.revision,
                             other.protocol,
                             &other.connect_timeout,
                             &other.outlier_ejection,
                         )
-            })
+                })
     };
     a.fleet == b.fleet
         && a.certificates == b.certificates
@@ -126,7 +150,11 @@ fn same_but_endpoints(a: &RoutingConfig, b: &RoutingConfig) -> bool {
 }
 
 fn weightless(split: &Split) -> Split {
-    Split { weight: 0, epoch: 0, ..split.clone() }
+    Split {
+        weight: 0,
+        epoch: 0,
+        ..split.clone()
+    }
 }
 
 #[cfg(test)]
@@ -149,9 +177,16 @@ mod tests {
             epoch: 1,
             ..Split::default()
         };
-        let backend = BackendRef { split: Some("s".into()), cluster: None };
+        let backend = BackendRef {
+            split: Some("s".into()),
+            cluster: None,
+        };
         let document = RoutingConfig {
-            routes: vec![Route { name: "s".into(), backend, ..Route::default() }],
+            routes: vec![Route {
+                name: "s".into(),
+                backend,
+                ..Route::default()
+            }],
             splits: [("s".to_owned(), split)].into(),
             clusters: [
                 ("a".to_owned(), cluster("r1", &["127.0.0.1:1"])),
@@ -160,7 +195,10 @@ mod tests {
             .into(),
             ..RoutingConfig::default()
         };
-        Published { document, ..Published::default() }
+        Published {
+            document,
+            ..Published::default()
+        }
     }
 
     #[test]
@@ -170,12 +208,21 @@ mod tests {
         weight.document.splits.get_mut("s").expect("there").weight = 50;
         assert_eq!(difference(&from, &weight), Difference::Same);
         let mut pod = from.clone();
-        pod.document.clusters.get_mut("b").expect("there").endpoints.clear();
-        let Difference::Endpoints(changed) = difference(&from, &pod) else { panic!("endpoints") };
+        pod.document
+            .clusters
+            .get_mut("b")
+            .expect("there")
+            .endpoints
+            .clear();
+        let Difference::Endpoints(changed) = difference(&from, &pod) else {
+            panic!("endpoints")
+        };
         assert_eq!((changed.len(), changed[0].cluster.as_str()), (1, "b"));
         assert_eq!(with_endpoints(&from, &changed), pod);
         let mut route = from.clone();
-        route.document.routes[0].hostnames.push("h.example.com".into());
+        route.document.routes[0]
+            .hostnames
+            .push("h.example.com".into());
         assert_eq!(difference(&from, &route), Difference::Whole);
         let mut gone = from.clone();
         gone.document.clusters.remove("b");
@@ -187,7 +234,10 @@ mod tests {
         let one = published().document;
         let mut other = one.clone();
         other.splits.get_mut("s").expect("there").weight = 90;
-        other.routes.push(Route { name: "else".into(), ..Route::default() });
+        other.routes.push(Route {
+            name: "else".into(),
+            ..Route::default()
+        });
         assert!(same_part(&one, &other, "s"));
         other.splits.get_mut("s").expect("there").canary = None;
         assert!(!same_part(&one, &other, "s"));

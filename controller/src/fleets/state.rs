@@ -8,13 +8,12 @@ use jiff::Timestamp;
 use uplink::document::RoutingConfig;
 use uplink::proto;
 use uplink::proto::ControllerMessage;
-use uplink::proto::controller_message::Kind;
 use uplink::version::Version;
 
 use super::evidence;
 use super::fleet::{Asked, Fleet};
 use super::fuses;
-use super::proxy::{ConnectionId, Next};
+use super::proxy::{ConnectionId, Next, Proxy};
 use super::published::{Published, canary_revision};
 use crate::publish::{Placed, Plan};
 use crate::traffic::{Evidence, RolloutKey, TrafficOrder, TrafficView};
@@ -74,7 +73,12 @@ impl State {
         now: Timestamp,
     ) -> Result<Effects, String> {
         let mut effects = Effects::default();
-        if !self.fleets.entry(hello.fleet.clone()).or_default().has_room_for(&hello.proxy) {
+        if !self
+            .fleets
+            .entry(hello.fleet.clone())
+            .or_default()
+            .has_room_for(&hello.proxy)
+        {
             return Err(format!("fleet {} has too many proxies", hello.fleet));
         }
         self.outrank(hello);
@@ -84,16 +88,26 @@ impl State {
         let has_old_routes = fleet.wanted.is_none() && hello.in_force.is_some();
         if has_old_routes {
             // Its Rollouts went while nobody was here to tell.
-            let document = RoutingConfig { fleet: Some(hello.fleet.clone()), ..RoutingConfig::default() };
-            fleet.wanted = Some(Arc::new(Published { document, at: now, ..Published::default() }));
+            let document = RoutingConfig {
+                fleet: Some(hello.fleet.clone()),
+                ..RoutingConfig::default()
+            };
+            fleet.wanted = Some(Arc::new(Published {
+                document,
+                at: now,
+                ..Published::default()
+            }));
         }
         if let Some(replaced) = replaced {
             self.connections.remove(&replaced);
             effects.close.push(replaced);
         }
-        self.connections.insert(id, (hello.fleet.clone(), hello.proxy.clone()));
+        self.connections
+            .insert(id, (hello.fleet.clone(), hello.proxy.clone()));
         for release in self.releases.values_mut() {
-            evicted.iter().for_each(|name| release.evidence.retire(name));
+            for name in &evicted {
+                release.evidence.retire(name);
+            }
         }
         self.pump(&hello.fleet, now, &mut effects);
         self.restate_weights(&hello.fleet, id, &mut effects);
@@ -104,53 +118,17 @@ impl State {
     /// A stream ended.
     pub(super) fn disconnect(&mut self, id: ConnectionId, now: Timestamp) -> Effects {
         let mut effects = Effects::default();
-        let Some((fleet, proxy)) = self.connections.remove(&id) else { return effects };
-        if let Some(proxy) = self.fleets.get_mut(&fleet).and_then(|it| it.proxies.get_mut(&proxy)) {
+        let Some((fleet, proxy)) = self.connections.remove(&id) else {
+            return effects;
+        };
+        if let Some(proxy) = self
+            .fleets
+            .get_mut(&fleet)
+            .and_then(|it| it.proxies.get_mut(&proxy))
+        {
             proxy.disconnect(now);
         }
         self.touch_fleet(&fleet, &mut effects);
-        effects
-    }
-
-    /// Takes an order: a changed weight is sent at once, the rest is for the publisher.
-    pub(super) fn order(&mut self, order: TrafficOrder, now: Timestamp) -> Effects {
-        let mut effects = Effects::default();
-        let key = order.rollout.clone();
-        let release = self.releases.entry(key.clone()).or_default();
-        let before = release.order.replace(order);
-        let was_given = std::mem::replace(&mut release.given, true);
-        let order = release.order.clone().expect("just put there");
-        if before.as_ref() == Some(&order) && was_given {
-            return effects;
-        }
-        if before.as_ref().is_some_and(|before| before.uid != order.uid) {
-            release.evidence = evidence::Book::default();
-            release.fuses = fuses::Book::default();
-        }
-        let same_weight = before.as_ref().is_some_and(|before| weight_of(before) == weight_of(&order));
-        if !same_weight {
-            self.reissue(&key, now, &mut effects);
-        }
-        let left = before.and_then(|before| before.canary).filter(|left| order.canary.as_ref() != Some(left));
-        if let (Some(left), Some(_)) = (left, &order.canary) {
-            self.reset_fuse_into(&key, &left, now, &mut effects);
-        }
-        effects.changed.insert(key);
-        effects.replan = true;
-        effects
-    }
-
-    /// Forgets a Rollout.
-    pub(super) fn forget(&mut self, rollout: &RolloutKey) -> Effects {
-        let removed = self.releases.remove(rollout).is_some();
-        Effects { replan: removed, ..Effects::default() }
-    }
-
-    /// Clears a trip.
-    pub(super) fn reset_fuse(&mut self, rollout: &RolloutKey, revision: &str, now: Timestamp) -> Effects {
-        let mut effects = Effects::default();
-        self.reset_fuse_into(rollout, revision, now, &mut effects);
-        effects.changed.insert(rollout.clone());
         effects
     }
 
@@ -171,13 +149,20 @@ impl State {
             self.place(&key, placed, now, &mut effects);
         }
         // Orders of Rollouts that are gone are the planner's to forget; what was only assumed goes.
-        self.releases.retain(|_, it| it.given || it.placed.is_some() || it.problem.is_some());
+        self.releases
+            .retain(|_, it| it.given || it.placed.is_some() || it.problem.is_some());
         let mut documents = plan.fleets;
-        let emptied = self.fleets.iter().filter(|(_, fleet)| fleet.wanted.is_some());
+        let emptied = self
+            .fleets
+            .iter()
+            .filter(|(_, fleet)| fleet.wanted.is_some());
         let emptied: Vec<String> = emptied.map(|(name, _)| name.clone()).collect();
         for name in emptied {
             documents.entry(name.clone()).or_insert_with(|| Published {
-                document: RoutingConfig { fleet: Some(name), ..RoutingConfig::default() },
+                document: RoutingConfig {
+                    fleet: Some(name),
+                    ..RoutingConfig::default()
+                },
                 ..Published::default()
             });
         }
@@ -189,7 +174,9 @@ impl State {
 
     /// What is known of a Rollout, for the planner.
     pub(super) fn view(&self, rollout: &RolloutKey, canary: &str, now: Timestamp) -> TrafficView {
-        let Some(release) = self.releases.get(rollout) else { return TrafficView::default() };
+        let Some(release) = self.releases.get(rollout) else {
+            return TrafficView::default();
+        };
         let order = release.order.as_ref();
         let mut view = TrafficView {
             ordered_weight: order.filter(|_| release.given).map(|order| order.weight),
@@ -201,7 +188,9 @@ impl State {
             view.message = release.problem.clone();
             return view;
         };
-        let Some(fleet) = self.fleets.get(&placed.fleet) else { return view };
+        let Some(fleet) = self.fleets.get(&placed.fleet) else {
+            return view;
+        };
         let split = split_name(rollout);
         let asked = Asked {
             fleet: placed.fleet.rsplit('/').next().unwrap_or_default(),
@@ -215,23 +204,35 @@ impl State {
         view.verified = answered.verified.map(|verified| verified && planned);
         view.message = answered.message;
         view.reachable = answered.reachable;
-        view.in_flight = release.evidence.in_flight(|proxy| fleet.must_acknowledge(proxy, now));
+        view.in_flight = release
+            .evidence
+            .in_flight(|proxy| fleet.must_acknowledge(proxy, now));
         view
     }
 
     /// The evidence for a canary.
     pub(super) fn evidence(&self, rollout: &RolloutKey, canary: &str) -> Evidence {
-        let Some(release) = self.releases.get(rollout) else { return Evidence::default() };
-        let Some(order) = &release.order else { return Evidence::default() };
+        let Some(release) = self.releases.get(rollout) else {
+            return Evidence::default();
+        };
+        let Some(order) = &release.order else {
+            return Evidence::default();
+        };
         let share = f64::from(order.weight) / f64::from(order.max_weight.max(1));
-        let share = if order.canary.as_deref() == Some(canary) { share.min(1.0) } else { 0.0 };
+        let share = if order.canary.as_deref() == Some(canary) {
+            share.min(1.0)
+        } else {
+            0.0
+        };
         release.evidence.evidence(canary, &order.stable, share)
     }
 
     /// The orders by which the publisher makes documents: those that were given.
     pub(super) fn orders(&self) -> BTreeMap<RolloutKey, TrafficOrder> {
         let given = self.releases.iter().filter(|(_, release)| release.given);
-        given.filter_map(|(key, release)| Some((key.clone(), release.order.clone()?))).collect()
+        given
+            .filter_map(|(key, release)| Some((key.clone(), release.order.clone()?)))
+            .collect()
     }
 
     /// What is wrong with a Rollout.
@@ -242,8 +243,14 @@ impl State {
     /// The next moment at which time alone changes a view, and whose.
     pub(super) fn next_deadline(&self, now: Timestamp) -> Option<Timestamp> {
         let deadlines = self.fleets.iter().filter_map(|(name, fleet)| {
-            let of_fleet = |release: &&Release| release.placed.as_ref().is_some_and(|it| it.fleet == *name);
-            let ordered: Vec<_> = self.releases.values().filter(of_fleet).map(|it| it.since).collect();
+            let of_fleet =
+                |release: &&Release| release.placed.as_ref().is_some_and(|it| it.fleet == *name);
+            let ordered: Vec<_> = self
+                .releases
+                .values()
+                .filter(of_fleet)
+                .map(|it| it.since)
+                .collect();
             fleet.next_deadline(&ordered, now)
         });
         deadlines.min()
@@ -265,91 +272,18 @@ impl State {
         }
     }
 
-    fn next_version(&mut self) -> Version {
+    pub(super) fn next_version(&mut self) -> Version {
         self.version.counter += 1;
         self.version
-    }
-
-    /// A new epoch for a Rollout's weight, on its way to all proxies of its fleet.
-    pub(super) fn reissue(&mut self, key: &RolloutKey, now: Timestamp, effects: &mut Effects) {
-        let Some(release) = self.releases.get_mut(key) else { return };
-        self.epoch += 1;
-        release.epoch = self.epoch;
-        release.since = now;
-        let Some(fleet) = release.placed.as_ref().map(|placed| placed.fleet.clone()) else { return };
-        let version = self.next_version();
-        let Some(message) = self.weights(key, version) else { return };
-        let connections = self.connections_of(&fleet);
-        effects.send.extend(connections.into_iter().map(|id| (id, message.clone())));
-        self.weigh_document(&fleet);
-    }
-
-    /// Writes the weights in force into a fleet's document, for proxies that connect later.
-    fn weigh_document(&mut self, fleet: &str) {
-        let releases = &self.releases;
-        let Some(wanted) = self.fleets.get_mut(fleet).and_then(|it| it.wanted.as_mut()) else { return };
-        weigh(&mut Arc::make_mut(wanted).document, releases);
-    }
-
-    fn weights(&self, key: &RolloutKey, version: Version) -> Option<ControllerMessage> {
-        let release = self.releases.get(key)?;
-        let order = release.order.as_ref()?;
-        let weights = proto::Weights {
-            version: Some(version.into()),
-            split: split_name(key),
-            weight: effective_weight(order),
-            epoch: release.epoch,
-            canary_revision: order.canary.clone().unwrap_or_default(),
-        };
-        Some(ControllerMessage { kind: Some(Kind::Weights(weights)) })
-    }
-
-    /// All weights of a fleet, to a proxy that has just connected.
-    fn restate_weights(&mut self, fleet: &str, id: ConnectionId, effects: &mut Effects) {
-        for key in self.keys_of(fleet) {
-            let version = self.next_version();
-            effects.send.extend(self.weights(&key, version).map(|message| (id, message)));
-        }
-    }
-
-    fn reset_fuse_into(&mut self, rollout: &RolloutKey, revision: &str, now: Timestamp, effects: &mut Effects) {
-        if let Some(release) = self.releases.get_mut(rollout) {
-            release.fuses.reset(revision, now);
-            self.send_reset(rollout, revision, None, effects);
-        }
-    }
-
-    /// To one proxy, or to all of the Rollout's fleet.
-    pub(super) fn send_reset(
-        &mut self,
-        rollout: &RolloutKey,
-        revision: &str,
-        only: Option<ConnectionId>,
-        effects: &mut Effects,
-    ) {
-        let Some(release) = self.releases.get(rollout) else { return };
-        let (Some(placed), Some(order)) = (&release.placed, &release.order) else { return };
-        let connections = match only {
-            Some(id) => vec![id],
-            None => self.connections_of(&placed.fleet),
-        };
-        let mut reset = proto::FuseReset {
-            version: None,
-            split: split_name(rollout),
-            rollout_uid: order.uid.clone(),
-            revision: revision.to_owned(),
-        };
-        for id in connections {
-            reset.version = Some(self.next_version().into());
-            let message = ControllerMessage { kind: Some(Kind::FuseReset(reset.clone())) };
-            effects.send.push((id, message));
-        }
     }
 
     /// A Rollout is in its fleet's document: by the order that was given, or by an assumed one.
     fn place(&mut self, key: &RolloutKey, placed: Placed, now: Timestamp, effects: &mut Effects) {
         let release = self.releases.entry(key.clone()).or_default();
-        let moved = release.placed.as_ref().is_none_or(|before| before.fleet != placed.fleet);
+        let moved = release
+            .placed
+            .as_ref()
+            .is_none_or(|before| before.fleet != placed.fleet);
         let assumed = placed.order.clone();
         release.placed = Some(placed);
         let changed = !release.given && release.order.as_ref() != Some(&assumed);
@@ -361,7 +295,13 @@ impl State {
         }
     }
 
-    fn publish(&mut self, name: &str, mut published: Published, now: Timestamp, effects: &mut Effects) {
+    fn publish(
+        &mut self,
+        name: &str,
+        mut published: Published,
+        now: Timestamp,
+        effects: &mut Effects,
+    ) {
         weigh(&mut published.document, &self.releases);
         let fleet = self.fleets.entry(name.to_owned()).or_default();
         let before = fleet.wanted.as_ref();
@@ -379,14 +319,22 @@ impl State {
 
     /// Sends every proxy of a fleet what it lacks.
     pub(super) fn pump(&mut self, name: &str, now: Timestamp, effects: &mut Effects) {
-        let Some(fleet) = self.fleets.get_mut(name) else { return };
-        let Some(wanted) = fleet.wanted.clone() else { return };
+        let Some(fleet) = self.fleets.get_mut(name) else {
+            return;
+        };
+        let Some(wanted) = fleet.wanted.clone() else {
+            return;
+        };
         let size = fleet.told_size();
         for proxy in fleet.proxies.values_mut() {
-            let Some(id) = proxy.connection() else { continue };
+            let Some(id) = proxy.connection() else {
+                continue;
+            };
             if let Next::Send { kind, result } = proxy.next(&wanted, size) {
                 self.version.counter += 1;
-                effects.send.push((id, proxy.sent(self.version, kind, result, now)));
+                effects
+                    .send
+                    .push((id, proxy.sent(self.version, kind, result, now)));
             }
         }
     }
@@ -395,19 +343,31 @@ impl State {
         effects.changed.extend(self.keys_of(fleet));
     }
 
-    fn keys_of(&self, fleet: &str) -> Vec<RolloutKey> {
-        let placed = |release: &Release| release.placed.as_ref().is_some_and(|it| it.fleet == fleet);
-        self.releases.iter().filter(|(_, it)| placed(it)).map(|(key, _)| key.clone()).collect()
+    pub(super) fn keys_of(&self, fleet: &str) -> Vec<RolloutKey> {
+        let placed =
+            |release: &Release| release.placed.as_ref().is_some_and(|it| it.fleet == fleet);
+        self.releases
+            .iter()
+            .filter(|(_, it)| placed(it))
+            .map(|(key, _)| key.clone())
+            .collect()
     }
 
-    fn connections_of(&self, fleet: &str) -> Vec<ConnectionId> {
+    pub(super) fn connections_of(&self, fleet: &str) -> Vec<ConnectionId> {
         let fleet = self.fleets.get(fleet);
-        fleet.into_iter().flat_map(|it| it.proxies.values()).filter_map(|it| it.connection()).collect()
+        fleet
+            .into_iter()
+            .flat_map(|it| it.proxies.values())
+            .filter_map(Proxy::connection)
+            .collect()
     }
 
     pub(super) fn key_of(&self, split: &str) -> Option<RolloutKey> {
         let (namespace, name) = split.split_once('/')?;
-        let key = RolloutKey { namespace: namespace.to_owned(), name: name.to_owned() };
+        let key = RolloutKey {
+            namespace: namespace.to_owned(),
+            name: name.to_owned(),
+        };
         self.releases.contains_key(&key).then_some(key)
     }
 }
@@ -419,28 +379,42 @@ pub(crate) fn split_name(rollout: &RolloutKey) -> String {
 
 /// Without a canary there is nobody to have a weight.
 pub(super) fn effective_weight(order: &TrafficOrder) -> u32 {
-    if order.canary.is_some() { order.weight.min(order.max_weight) } else { 0 }
-}
-
-/// What an epoch stands for.
-fn weight_of(order: &TrafficOrder) -> (u32, u32, Option<&str>, &str) {
-    (order.weight, order.max_weight, order.canary.as_deref(), &order.stable)
+    if order.canary.is_some() {
+        order.weight.min(order.max_weight)
+    } else {
+        0
+    }
 }
 
 fn same_routes(a: &TrafficOrder, b: &TrafficOrder) -> bool {
-    TrafficOrder { weight: 0, ..a.clone() } == TrafficOrder { weight: 0, ..b.clone() }
+    TrafficOrder {
+        weight: 0,
+        ..a.clone()
+    } == TrafficOrder {
+        weight: 0,
+        ..b.clone()
+    }
 }
 
 /// A weight is for one canary. A document that still has another one gets it only where it is 0,
 /// and else an epoch that never wins.
-fn weigh(document: &mut RoutingConfig, releases: &BTreeMap<RolloutKey, Release>) {
+pub(super) fn weigh(document: &mut RoutingConfig, releases: &BTreeMap<RolloutKey, Release>) {
     for (key, release) in releases {
         let name = split_name(key);
-        let Some(order) = &release.order else { continue };
-        let Some(split) = document.splits.get(&name) else { continue };
+        let Some(order) = &release.order else {
+            continue;
+        };
+        let Some(split) = document.splits.get(&name) else {
+            continue;
+        };
         let weight = effective_weight(order);
-        let same = canary_revision(document, split) == order.canary.as_deref() && split.max_weight == order.max_weight;
-        let (weight, epoch) = if same || weight == 0 { (weight, release.epoch) } else { (0, 0) };
+        let same = canary_revision(document, split) == order.canary.as_deref()
+            && split.max_weight == order.max_weight;
+        let (weight, epoch) = if same || weight == 0 {
+            (weight, release.epoch)
+        } else {
+            (0, 0)
+        };
         if let Some(split) = document.splits.get_mut(&name) {
             (split.weight, split.epoch) = (weight, epoch);
         }

@@ -25,8 +25,14 @@ fn a_lease_is_free_when_it_was_silent_for_its_duration_by_our_own_clock() {
     assert_eq!(a.look(&held_by("b", 4), &mut seen, after(14)), held);
     let mut renewed = held_by("b", 4);
     renewed.renew_time = Some(MicroTime(start));
-    assert_eq!(a.look(&renewed, &mut seen, after(15)), held, "it was renewed, whatever time it says");
-    let Look::Free(taken) = a.look(&renewed, &mut seen, after(30)) else { panic!("15 s of silence") };
+    assert_eq!(
+        a.look(&renewed, &mut seen, after(15)),
+        held,
+        "it was renewed, whatever time it says"
+    );
+    let Look::Free(taken) = a.look(&renewed, &mut seen, after(30)) else {
+        panic!("15 s of silence")
+    };
     assert_eq!(taken.lease_transitions, Some(5));
     assert_eq!(taken.holder_identity.as_deref(), Some("a"));
 }
@@ -34,19 +40,37 @@ fn a_lease_is_free_when_it_was_silent_for_its_duration_by_our_own_clock() {
 #[test]
 fn what_was_given_up_is_free_and_its_transitions_go_on() {
     let (now, mut seen) = (Timestamp::UNIX_EPOCH, Seen::default());
-    let given_up = LeaseSpec { holder_identity: None, ..held_by("", 7) };
-    let Look::Free(taken) = election("a").look(&given_up, &mut seen, now) else { panic!("free") };
+    let given_up = LeaseSpec {
+        holder_identity: None,
+        ..held_by("", 7)
+    };
+    let Look::Free(taken) = election("a").look(&given_up, &mut seen, now) else {
+        panic!("free")
+    };
     assert_eq!(taken.lease_transitions, Some(8));
-    let alone = Election { competes: false, ..election("a") };
-    let Look::Free(taken) = alone.look(&held_by("b", 7), &mut seen, now) else { panic!("no contest") };
+    let alone = Election {
+        competes: false,
+        ..election("a")
+    };
+    let Look::Free(taken) = alone.look(&held_by("b", 7), &mut seen, now) else {
+        panic!("no contest")
+    };
     assert_eq!(taken.lease_transitions, Some(8));
 }
 
 fn cluster() -> (std::sync::Arc<ApiServer>, Clock) {
     let clock = local::clock::Clock::starting_at("2026-01-01T00:00:00Z".parse().expect("a time"));
-    let config = Config { clock, data_dir: None, seed: 1, history: 100 };
+    let config = Config {
+        clock,
+        data_dir: None,
+        seed: 1,
+        history: 100,
+    };
     let origin = clock.now();
-    (ApiServer::new(config).expect("starts"), Clock::starting_at(origin))
+    (
+        ApiServer::new(config).expect("starts"),
+        Clock::starting_at(origin),
+    )
 }
 
 #[tokio::test(start_paused = true)]
@@ -62,15 +86,36 @@ async fn terms_rise_from_holder_to_holder_and_a_lost_lease_is_told() {
     let waiting = election("b").acquire(server.client(), clock, follow);
     let waited = tokio::time::timeout(Duration::from_mins(2), waiting).await;
     assert!(waited.is_err(), "a keeps renewing");
-    assert!(followed.lock().expect("not poisoned").iter().all(|holder| holder == "a"));
+    assert!(
+        followed
+            .lock()
+            .expect("not poisoned")
+            .iter()
+            .all(|holder| holder == "a")
+    );
     stop.cancel();
-    keeping.await.expect("no panic").expect("given up, not lost");
+    keeping
+        .await
+        .expect("no panic")
+        .expect("given up, not lost");
     let second = election("b").acquire(server.client(), clock, |_| {}).await;
     assert_eq!(second.term, 2);
-    let thief = Election { competes: false, ..election("c") };
+    let thief = Election {
+        competes: false,
+        ..election("c")
+    };
     let third = thief.acquire(server.client(), clock, |_| {}).await;
     assert_eq!(third.term, 3);
-    let lost = second.keep(CancellationToken::new()).await.expect_err("c has it");
+    let lost = second
+        .keep(CancellationToken::new())
+        .await
+        .expect_err("c has it");
     let lease = "default/argo-rollouts-controller-lock".to_owned();
-    assert_eq!(lost, Lost::Taken { lease, holder: "c".to_owned() });
+    assert_eq!(
+        lost,
+        Lost::Taken {
+            lease,
+            holder: "c".to_owned()
+        }
+    );
 }

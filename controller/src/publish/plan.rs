@@ -43,8 +43,13 @@ pub fn plan(objects: &Objects, last_good: &mut LastGood) -> Plan {
     let mut kept = LastGood::new();
     for rollout in rollouts {
         let key = key_of(rollout);
-        let Some(newest) = Shape::of(rollout, &index) else { continue };
-        let given = objects.orders.get(&key).filter(|order| Some(&order.uid) == rollout.uid().as_ref());
+        let Some(newest) = Shape::of(rollout, &index) else {
+            continue;
+        };
+        let given = objects
+            .orders
+            .get(&key)
+            .filter(|order| Some(&order.uid) == rollout.uid().as_ref());
         let order = given.cloned().or_else(|| from_status(rollout));
         let candidates = candidates(newest, last_good.get(&key), &key, &mut plan);
         let Some(order) = order else {
@@ -52,20 +57,38 @@ pub fn plan(objects: &Objects, last_good: &mut LastGood) -> Plan {
             kept.extend(last_good.remove(&key).map(|shape| (key, shape)));
             continue;
         };
-        if let Some(shape) = place(rollout, &candidates, &order, &pods, (&mut drafts, &mut plan)) {
-            plan.placed.insert(key.clone(), Placed { fleet: shape.fleet.clone(), order });
+        if let Some(shape) = place(
+            rollout,
+            &candidates,
+            &order,
+            &pods,
+            (&mut drafts, &mut plan),
+        ) {
+            plan.placed.insert(
+                key.clone(),
+                Placed {
+                    fleet: shape.fleet.clone(),
+                    order,
+                },
+            );
             kept.insert(key, shape);
         } else {
             kept.extend(last_good.remove(&key).map(|shape| (key, shape)));
         }
     }
     *last_good = kept;
-    plan.fleets = drafts.into_iter().map(|(name, draft)| (name, draft.publish())).collect();
+    plan.fleets = drafts
+        .into_iter()
+        .map(|(name, draft)| (name, draft.publish()))
+        .collect();
     plan
 }
 
 fn created(rollout: &Rollout) -> Timestamp {
-    rollout.creation_timestamp().map(|time| time.0).unwrap_or(Timestamp::MAX)
+    rollout
+        .creation_timestamp()
+        .map(|time| time.0)
+        .unwrap_or(Timestamp::MAX)
 }
 
 /// The newest shape, then the last good one.
@@ -114,7 +137,9 @@ fn place(
 fn form(rollout: &Rollout, shape: &Shape, order: &TrafficOrder, pods: &Pods<'_>) -> RoutingConfig {
     let name = split_name(&key_of(rollout));
     let cluster_name = |hash: &str| format!("{name}/{hash}");
-    let revisions = std::iter::once(&order.stable).chain(&order.canary).filter(|hash| !hash.is_empty());
+    let revisions = std::iter::once(&order.stable)
+        .chain(&order.canary)
+        .filter(|hash| !hash.is_empty());
     let clusters = revisions.map(|hash| {
         let cluster = Cluster {
             revision: Some(hash.clone()),
@@ -144,12 +169,19 @@ fn form(rollout: &Rollout, shape: &Shape, order: &TrafficOrder, pods: &Pods<'_>)
     let route = Route {
         name: name.clone(),
         hostnames: shape.hostnames.clone(),
-        backend: BackendRef { split: Some(name.clone()), cluster: None },
+        backend: BackendRef {
+            split: Some(name.clone()),
+            cluster: None,
+        },
         ..Route::default()
     };
     RoutingConfig {
         fleet: Some(shape.fleet.clone()),
-        certificates: shape.certificate.iter().map(|(certificate, _)| certificate.clone()).collect(),
+        certificates: shape
+            .certificate
+            .iter()
+            .map(|(certificate, _)| certificate.clone())
+            .collect(),
         routes: vec![route],
         clusters: clusters.collect(),
         splits: [(name, split)].into(),
@@ -159,8 +191,15 @@ fn form(rollout: &Rollout, shape: &Shape, order: &TrafficOrder, pods: &Pods<'_>)
 /// What the checker, which every proxy runs too, says of a form.
 fn failure(form: &RoutingConfig) -> Option<Problem> {
     let errors = uplink::check::check(form).err()?;
-    let named: Vec<_> = errors.iter().take(NAMED_ERRORS).map(ToString::to_string).collect();
-    Some(Problem { reason: "InvalidRouting", message: format!("the proxies would refuse it: {}", named.join("; ")) })
+    let named: Vec<_> = errors
+        .iter()
+        .take(NAMED_ERRORS)
+        .map(ToString::to_string)
+        .collect();
+    Some(Problem {
+        reason: "InvalidRouting",
+        message: format!("the proxies would refuse it: {}", named.join("; ")),
+    })
 }
 
 // === impl Draft ===
@@ -169,18 +208,28 @@ impl Draft {
     /// Another Rollout that claims one of the same hostnames.
     fn rival(&self, shape: &Shape) -> Option<Problem> {
         let claims = claims(shape);
-        let (hostname, rival) = claims.iter().find_map(|name| self.claimed.get_key_value(name))?;
-        let hostname = if hostname.is_empty() { EVERY_HOST } else { hostname };
+        let (hostname, rival) = claims
+            .iter()
+            .find_map(|name| self.claimed.get_key_value(name))?;
+        let hostname = if hostname.is_empty() {
+            EVERY_HOST
+        } else {
+            hostname
+        };
         let message = format!(
             "{hostname} of fleet {} is claimed by the older Rollout {}",
             shape.fleet,
             split_name(rival)
         );
-        Some(Problem { reason: "HostnameTaken", message })
+        Some(Problem {
+            reason: "HostnameTaken",
+            message,
+        })
     }
 
     fn add(&mut self, key: &RolloutKey, shape: &Shape, form: RoutingConfig) {
-        self.claimed.extend(claims(shape).into_iter().map(|name| (name, key.clone())));
+        self.claimed
+            .extend(claims(shape).into_iter().map(|name| (name, key.clone())));
         self.document.fleet = form.fleet;
         self.document.routes.extend(form.routes);
         self.document.splits.extend(form.splits);
@@ -197,12 +246,20 @@ impl Draft {
 
     fn publish(self) -> Published {
         let key_pairs: Vec<_> = self.key_pairs.into_values().collect();
-        Published { document: self.document, key_pairs: Arc::new(key_pairs), at: Timestamp::default() }
+        Published {
+            document: self.document,
+            key_pairs: Arc::new(key_pairs),
+            at: Timestamp::default(),
+        }
     }
 }
 
 fn claims(shape: &Shape) -> Vec<String> {
-    if shape.hostnames.is_empty() { vec![String::new()] } else { shape.hostnames.clone() }
+    if shape.hostnames.is_empty() {
+        vec![String::new()]
+    } else {
+        shape.hostnames.clone()
+    }
 }
 
 #[cfg(test)]

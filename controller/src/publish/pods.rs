@@ -33,7 +33,12 @@ impl<'a> Pods<'a> {
 
     /// The endpoints of a Rollout's revision. Which Service lists them does not matter: selectors
     /// lag, and two Services may select the same pods.
-    pub(super) fn endpoints(&self, rollout: &Rollout, hash: &str, port: &IntOrString) -> Vec<String> {
+    pub(super) fn endpoints(
+        &self,
+        rollout: &Rollout,
+        hash: &str,
+        port: &IntOrString,
+    ) -> Vec<String> {
         let key = (rollout.namespace().unwrap_or_default(), hash);
         let pods = self.0.get(&key).into_iter().flatten();
         // Two Rollouts with the same template have the same hash.
@@ -46,19 +51,24 @@ impl<'a> Pods<'a> {
 }
 
 fn is_serving(pod: &Pod) -> bool {
-    let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_deref());
-    let ready = conditions.unwrap_or_default().iter().any(|it| it.type_ == "Ready" && it.status == "True");
+    let conditions = pod
+        .status
+        .as_ref()
+        .and_then(|status| status.conditions.as_deref());
+    let ready = conditions
+        .unwrap_or_default()
+        .iter()
+        .any(|it| it.type_ == "Ready" && it.status == "True");
     ready && pod.metadata.deletion_timestamp.is_none()
 }
 
 fn is_of(pod: &Pod, rollout: &Rollout, hash: &str) -> bool {
-    match &rollout.spec.selector {
-        Some(selector) => matches(selector, pod),
-        None => {
-            let set = crate::rollout::names::replica_set(&rollout.name_any(), hash);
-            pod.owner_references().iter().any(|owner| owner.kind == "ReplicaSet" && owner.name == set)
-        }
+    if let Some(selector) = &rollout.spec.selector {
+        return matches(selector, pod);
     }
+    let set = crate::rollout::names::replica_set(&rollout.name_any(), hash);
+    let mut owners = pod.owner_references().iter();
+    owners.any(|owner| owner.kind == "ReplicaSet" && owner.name == set)
 }
 
 /// A selector that cannot be parsed selects nothing.
@@ -74,8 +84,11 @@ fn address(pod: &Pod, port: &IntOrString) -> Option<SocketAddr> {
         IntOrString::Int(number) => *number,
         IntOrString::String(name) => {
             let containers = pod.spec.as_ref()?.containers.iter();
-            let mut ports = containers.flat_map(|container| container.ports.as_deref().unwrap_or_default());
-            ports.find(|port| port.name.as_deref() == Some(name))?.container_port
+            let mut ports =
+                containers.flat_map(|container| container.ports.as_deref().unwrap_or_default());
+            ports
+                .find(|port| port.name.as_deref() == Some(name))?
+                .container_port
         }
     };
     Some(SocketAddr::new(ip, u16::try_from(number).ok()?))

@@ -62,8 +62,17 @@ impl<'a> Index<'a> {
 }
 
 fn by_name<K: kube::ResourceExt>(objects: &[Arc<K>]) -> BTreeMap<String, &K> {
-    let name = |object: &K| format!("{}/{}", object.namespace().unwrap_or_default(), object.name_any());
-    objects.iter().map(|object| (name(object), object.as_ref())).collect()
+    let name = |object: &K| {
+        format!(
+            "{}/{}",
+            object.namespace().unwrap_or_default(),
+            object.name_any()
+        )
+    };
+    objects
+        .iter()
+        .map(|object| (name(object), object.as_ref()))
+        .collect()
 }
 
 // === impl Shape ===
@@ -73,7 +82,10 @@ impl Shape {
     pub(super) fn of(rollout: &Rollout, index: &Index<'_>) -> Option<Result<Self, Problem>> {
         let canary = rollout.spec.strategy.as_ref()?.canary.as_ref()?;
         let block = canary.traffic_routing.as_ref()?.sluice_proxy()?;
-        let service = canary.stable_service.as_ref().or(canary.canary_service.as_ref());
+        let service = canary
+            .stable_service
+            .as_ref()
+            .or(canary.canary_service.as_ref());
         Some(read(rollout, block, service.map(String::as_str), index))
     }
 }
@@ -89,22 +101,37 @@ fn read(
         problem("InvalidSpec", errors.join("; "))
     })?;
     let namespace = rollout.namespace().unwrap_or_default();
-    let name = service
-        .ok_or_else(|| problem("InvalidSpec", format!("stableService is required by {PLUGIN_NAME}")))?;
-    let service = index.services.get(&format!("{namespace}/{name}")).ok_or_else(|| {
-        problem("ServiceNotFound", format!("service {namespace}/{name} does not exist"))
+    let name = service.ok_or_else(|| {
+        problem(
+            "InvalidSpec",
+            format!("stableService is required by {PLUGIN_NAME}"),
+        )
     })?;
+    let service = index
+        .services
+        .get(&format!("{namespace}/{name}"))
+        .ok_or_else(|| {
+            problem(
+                "ServiceNotFound",
+                format!("service {namespace}/{name} does not exist"),
+            )
+        })?;
     let port = service_port(service, routing.port.as_ref())?;
     let fleet = routing.fleet.clone().unwrap_or_else(|| rollout.name_any());
     let certificate = routing.tls_secret.as_deref();
     let certificate = certificate.map(|secret| certificate_of(&namespace, secret, &routing, index));
     Ok(Shape {
         fleet: format!("{namespace}/{fleet}"),
-        port: port.target_port.clone().unwrap_or(IntOrString::Int(port.port)),
+        port: port
+            .target_port
+            .clone()
+            .unwrap_or(IntOrString::Int(port.port)),
         protocol: protocol(&routing, port),
         sticky: routing.sticky.as_ref().map(sticky),
         override_: routing.override_.as_ref().map(override_),
-        fallback: routing.fallback_to_stable.then_some(Fallback { to: FallbackTo::Stable }),
+        fallback: routing.fallback_to_stable.then_some(Fallback {
+            to: FallbackTo::Stable,
+        }),
         fuse: fuse(&routing.fuse),
         certificate: certificate.transpose()?,
         hostnames: routing.hostnames,
@@ -119,11 +146,17 @@ fn service_port<'a>(
     service: &'a Service,
     wanted: Option<&PortRef>,
 ) -> Result<&'a ServicePort, Problem> {
-    let ports = service.spec.as_ref().and_then(|spec| spec.ports.as_deref()).unwrap_or_default();
+    let ports = service
+        .spec
+        .as_ref()
+        .and_then(|spec| spec.ports.as_deref())
+        .unwrap_or_default();
     let found = match (wanted, ports) {
         (None, [only]) => Some(only),
         (None, _) => None,
-        (Some(PortRef::Name(name)), _) => ports.iter().find(|port| port.name.as_ref() == Some(name)),
+        (Some(PortRef::Name(name)), _) => {
+            ports.iter().find(|port| port.name.as_ref() == Some(name))
+        }
         (Some(PortRef::Number(number)), _) => {
             ports.iter().find(|port| port.port == i32::from(*number))
         }
@@ -171,34 +204,60 @@ fn certificate_of(
     let name = format!("{namespace}/{secret}");
     let found = index.secrets.get(&name);
     let found = found.ok_or_else(|| {
-        problem("SecretNotFound", format!("secret {name} with the certificate does not exist"))
+        problem(
+            "SecretNotFound",
+            format!("secret {name} with the certificate does not exist"),
+        )
     })?;
     let bytes = |key: &str| {
-        let bytes = found.data.as_ref().and_then(|data| data.get(key)).map(|bytes| bytes.0.clone());
+        let bytes = found
+            .data
+            .as_ref()
+            .and_then(|data| data.get(key))
+            .map(|bytes| bytes.0.clone());
         let bytes = bytes.filter(|bytes| !bytes.is_empty());
         bytes.ok_or_else(|| problem("InvalidSecret", format!("secret {name} has no {key}")))
     };
     let (certificate_pem, key_pem) = (bytes("tls.crt")?, bytes("tls.key")?);
-    let digest = Sha256::new().chain_update(&certificate_pem).chain_update([0]).chain_update(&key_pem);
+    let digest = Sha256::new()
+        .chain_update(&certificate_pem)
+        .chain_update([0])
+        .chain_update(&key_pem);
     let reference = format!("{name}@sha256:{}", hex::encode(digest.finalize()));
     if let Some(why) = index.refused.get(&reference) {
-        return Err(problem("CertificateRefused", format!("secret {name}: {why}")));
+        return Err(problem(
+            "CertificateRefused",
+            format!("secret {name}: {why}"),
+        ));
     }
     let certificate = Certificate {
         names: routing.hostnames.clone(),
         files: None,
         secret: Some(reference.clone()),
     };
-    Ok((certificate, KeyPair { reference, certificate_pem, key_pem }))
+    Ok((
+        certificate,
+        KeyPair {
+            reference,
+            certificate_pem,
+            key_pem,
+        },
+    ))
 }
 
 fn sticky(sticky: &plugin::Sticky) -> Sticky {
     match sticky {
-        plugin::Sticky::Header(header) => Sticky { header: Some(header.clone()), cookie: None },
+        plugin::Sticky::Header(header) => Sticky {
+            header: Some(header.clone()),
+            cookie: None,
+        },
         plugin::Sticky::Cookie { name, max_age } => {
             let name = name.clone().unwrap_or_else(|| DEFAULT_COOKIE.to_owned());
             let max_age = max_age.map(|age| age.to_string());
-            Sticky { header: None, cookie: Some(StickyCookie { name, max_age }) }
+            Sticky {
+                header: None,
+                cookie: Some(StickyCookie { name, max_age }),
+            }
         }
     }
 }
@@ -207,7 +266,9 @@ fn override_(chosen: &plugin::Override) -> Override {
     let (header, cookie) = match &chosen.by {
         OverrideBy::Header(header) => (Some(header.clone()), None),
         OverrideBy::Cookie(cookie) => (None, Some(cookie.clone())),
-        OverrideBy::HeaderOrCookie { header, cookie } => (Some(header.clone()), Some(cookie.clone())),
+        OverrideBy::HeaderOrCookie { header, cookie } => {
+            (Some(header.clone()), Some(cookie.clone()))
+        }
     };
     let (value, pattern) = match &chosen.value {
         OverrideValue::AlwaysNever => (None, None),
@@ -218,7 +279,13 @@ fn override_(chosen: &plugin::Override) -> Override {
         Trust::Any => None,
         Trust::From(networks) => Some(networks.iter().map(ToString::to_string).collect()),
     };
-    Override { header, value, pattern, cookie, trust }
+    Override {
+        header,
+        value,
+        pattern,
+        cookie,
+        trust,
+    }
 }
 
 fn fuse(fuse: &plugin::Fuse) -> Fuse {
@@ -227,7 +294,9 @@ fn fuse(fuse: &plugin::Fuse) -> Fuse {
         enabled: fuse.enabled,
         alpha: fuse.alpha.unwrap_or(default.alpha),
         ratio: fuse.ratio.unwrap_or(default.ratio),
-        min_errors: fuse.min_errors.map_or(default.min_errors, |n| u32::try_from(n).unwrap_or(u32::MAX)),
+        min_errors: fuse
+            .min_errors
+            .map_or(default.min_errors, |n| u32::try_from(n).unwrap_or(u32::MAX)),
         age_threshold: fuse.age_threshold.to_string(),
     }
 }

@@ -52,10 +52,24 @@ pub struct Watches {
 
 impl Watches {
     /// Begins to watch; the tasks belong to `tasks` and end with `stop`.
-    pub fn start(client: &Client, scope: &Scope, tasks: &TaskTracker, stop: &CancellationToken) -> Self {
+    pub fn start(
+        client: &Client,
+        scope: &Scope,
+        tasks: &TaskTracker,
+        stop: &CancellationToken,
+    ) -> Self {
         let changed = Arc::new(Notify::new());
-        let watch = Watch { client, scope, tasks, stop, changed: &changed };
-        let reporter = Reporter { controller: "rollouts-controller".to_owned(), instance: None };
+        let watch = Watch {
+            client,
+            scope,
+            tasks,
+            stop,
+            changed: &changed,
+        };
+        let reporter = Reporter {
+            controller: "rollouts-controller".to_owned(),
+            instance: None,
+        };
         Self {
             rollouts: watch.start(),
             services: watch.start(),
@@ -126,7 +140,11 @@ impl Watches {
             }
             told.insert(key.clone(), problem.clone());
             let named = reflector::ObjectRef::new(&key.name).within(&key.namespace);
-            news.extend(self.rollouts.get(&named).map(|rollout| (rollout, problem.clone())));
+            news.extend(
+                self.rollouts
+                    .get(&named)
+                    .map(|rollout| (rollout, problem.clone())),
+            );
         }
         news
     }
@@ -138,7 +156,12 @@ impl Watches {
             let (recorder, stop) = (self.recorder.clone(), self.stop.clone());
             self.tasks.spawn(async move {
                 let name = rollout.name_any();
-                tracing::warn!(rollout = name, reason = problem.reason, message = problem.message, "routing not as wanted");
+                tracing::warn!(
+                    rollout = name,
+                    reason = problem.reason,
+                    message = problem.message,
+                    "routing not as wanted"
+                );
                 let event = Event {
                     type_: EventType::Warning,
                     reason: problem.reason.to_owned(),
@@ -180,7 +203,9 @@ impl Watch<'_> {
         };
         let (store, writer) = reflector::store();
         let (changed, stop) = (self.changed.clone(), self.stop.clone());
-        let events = watcher(api, watcher::Config::default()).default_backoff().reflect(writer);
+        let events = watcher(api, watcher::Config::default())
+            .default_backoff()
+            .reflect(writer);
         self.tasks.spawn(async move {
             let told = events.for_each(|event| {
                 match event {

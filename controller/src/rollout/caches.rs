@@ -100,9 +100,23 @@ impl Caches {
             let service = self
                 .services
                 .get(&ObjectRef::new(&name).within(namespace))?;
-            Some((name, ServiceView::from(service.as_ref())))
+            let mut view = ServiceView::from(service.as_ref());
+            view.managed_by = view
+                .managed_by
+                .filter(|owner| self.manages(owner, namespace, &name));
+            Some((name, view))
         });
         found.collect()
+    }
+
+    /// Whether a Rollout is there and still names that Service; a claim outlives its owner.
+    fn manages(&self, owner: &str, namespace: &str, service: &str) -> bool {
+        let found = self.rollouts.get(&ObjectRef::new(owner).within(namespace));
+        found.is_some_and(|owner| {
+            let names_it =
+                |owner: &Rollout| service_names(owner).iter().any(|name| name == service);
+            owner.0.as_ref().is_ok_and(names_it)
+        })
     }
 
     fn runs(&self, rollout: &Rollout, namespace: &str) -> (Vec<AnalysisRun>, BTreeSet<String>) {

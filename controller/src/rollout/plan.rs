@@ -176,8 +176,13 @@ pub fn plan(rollout: &Rollout, strategy: &Strategy, observed: &Observed, now: Ti
 }
 
 /// The next move of a Rollout whose spec is not: say so, and leave its pods alone.
-pub fn refuse(rollout: &Rollout, errors: &[SpecError], now: Timestamp) -> Plan {
-    refuse::plan(rollout, errors, now)
+pub fn refuse(
+    rollout: &Rollout,
+    errors: &[SpecError],
+    observed: &Observed,
+    now: Timestamp,
+) -> Plan {
+    refuse::plan(rollout, errors, observed, now)
 }
 
 fn release(scene: &Scene<'_>) -> Plan {

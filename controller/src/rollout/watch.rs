@@ -260,7 +260,7 @@ impl Controller {
         let now = self.clock.now();
         let plan = match spec::check(&rollout, &observed) {
             Ok(strategy) => plan::plan(&rollout, &strategy, &observed, now),
-            Err(errors) => plan::refuse(&rollout, &errors, now),
+            Err(errors) => plan::refuse(&rollout, &errors, &observed, now),
         };
         let hands = Hands {
             client: &self.client,

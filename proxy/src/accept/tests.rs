@@ -14,7 +14,9 @@ use super::*;
 use crate::access_log::AccessLog;
 use crate::clock::Clock;
 use crate::observe::Role;
-use crate::testing::*;
+use crate::testing::{
+    Behaviour, Origin, TestProxy, body, eventually, get, plain_config, split_config, status,
+};
 use crate::tls::KeyPairBytes;
 use crate::worker::Limits;
 

@@ -125,3 +125,13 @@ fn the_target_takes_the_form_of_the_next_hop() {
     assert_eq!(*request.uri(), Uri::from_static("http://app:81/a?b"));
     assert!(!request.headers().contains_key(HOST));
 }
+
+#[test]
+fn cookies_that_http2_split_are_joined() {
+    let mut headers = map(&[("cookie", "a=1"), ("cookie", "b=2; c=3")]);
+    join_cookies(&mut headers);
+    assert_eq!(
+        headers.get_all("cookie").iter().collect::<Vec<_>>(),
+        ["a=1; b=2; c=3"]
+    );
+}

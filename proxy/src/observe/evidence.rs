@@ -92,7 +92,7 @@ pub(crate) struct ArmShard {
 /// One worker's counts of an arm in one epoch.
 #[derive(Debug)]
 pub(crate) struct Slot {
-    /// The epoch's sequence; odd words would be torn, so readers look at it before and after.
+    /// The epoch's sequence. Readers look at it before and after, as the place may be cleared between.
     sequence: AtomicU64,
     pub(crate) requests: Counter,
     failures: [Counter; CLASSES],
@@ -161,30 +161,37 @@ impl ArmState {
 
     /// Sums the evidence of the given epochs: pairs of sequence and epoch, rising.
     pub(crate) fn collect(&self, epochs: &[(u64, u64)]) -> ArmEvidence {
-        let epochs = epochs.iter().filter_map(|&(sequence, epoch)| {
-            let mut sum = EpochCounts {
-                epoch,
-                ..EpochCounts::default()
-            };
-            let slots = self
-                .shards
-                .iter()
-                .filter_map(|shard| shard.written(sequence));
-            let used = slots
-                .map(|slot| slot.add_to(&mut sum, sequence))
-                .fold(false, |a, b| a | b);
-            sum.keyed = Counts {
-                exposed: sum.exposed.count(),
-                bad: sum.bad.count(),
-            };
-            used.then_some(sum)
-        });
+        let epochs = epochs
+            .iter()
+            .filter_map(|&(sequence, epoch)| self.sum(sequence, epoch));
         ArmEvidence {
             role: self.role,
             revision: self.revision.clone(),
-            epochs: epochs.collect(),
             in_flight: self.in_flight(),
+            epochs: epochs.collect(),
         }
+    }
+
+    /// One epoch over all workers; `None` where no worker saw it.
+    fn sum(&self, sequence: u64, epoch: u64) -> Option<EpochCounts> {
+        let mut slots = self
+            .shards
+            .iter()
+            .filter_map(|shard| shard.written(sequence))
+            .peekable();
+        slots.peek()?;
+        let mut sum = EpochCounts {
+            epoch,
+            ..EpochCounts::default()
+        };
+        let whole = slots
+            .map(|slot| slot.add_to(&mut sum, sequence))
+            .fold(true, |a, b| a & b);
+        sum.keyed = Counts {
+            exposed: sum.exposed.count(),
+            bad: sum.bad.count(),
+        };
+        whole.then_some(sum)
     }
 }
 
@@ -250,7 +257,7 @@ impl Slot {
         }
     }
 
-    /// The attempt reached its decision: it was answered, or it failed, after `us` microseconds.
+    /// The attempt reached its decision: it was answered, or it failed.
     pub(crate) fn decide(&self, draw: Draw, failure: Option<FailureClass>) {
         if draw != Draw::Chosen {
             self.drawn[EXPOSED].add(1);

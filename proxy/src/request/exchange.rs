@@ -242,7 +242,8 @@ impl Exchange {
     /// Another arm answers from now on. What the first one sent is dropped; its arm is returned.
     pub(crate) fn move_to(&mut self, arm: &Rc<LocalArm>, rule: Rule) -> Option<Rc<LocalArm>> {
         self.judged = None;
-        self.lease = None;
+        // hyper reads a short rest of the dropped answer and keeps the connection, or closes it.
+        self.give_back();
         self.status = 0;
         self.origin = Origin::Client;
         arm.series_shard(self.worker.index).decisions[rule as usize].add(1);

@@ -5,7 +5,10 @@ use serde_json::json;
 
 use crate::observe::series::{Origin as MadeBy, RetryResult, Rule};
 use crate::observe::{FailureClass, Role};
-use crate::testing::*;
+use crate::testing::{
+    Behaviour, Origin, TestProxy, body, call, eventually, get, nobody, plain_config, split_config,
+    status,
+};
 
 const FALLBACK: &str = r#"{"fallback": {"to": "stable"}}"#;
 
@@ -40,7 +43,7 @@ async fn a_request_reaches_the_origin_with_its_forwarding_headers() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_connection_that_is_refused_is_tried_at_another_endpoint() {
     let origin = Origin::start("one").await;
-    let proxy = TestProxy::start(plain_config(&[nobody().await, origin.address]));
+    let proxy = TestProxy::start(plain_config(&[nobody(), origin.address]));
     for _ in 0..20 {
         assert_eq!(status(&get(proxy.plain, "").await), 200);
     }

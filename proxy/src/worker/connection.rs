@@ -54,7 +54,7 @@ impl Connection {
 }
 
 fn hop(peer: SocketAddr, limits: &Limits, tls: bool) -> Hop {
-    let ip = peer.ip().to_canonical();
+    let ip = peer.ip();
     let address = HeaderValue::try_from(ip.to_string());
     Hop {
         address: address.unwrap_or_else(|_| HeaderValue::from_static("unknown")),

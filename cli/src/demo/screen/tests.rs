@@ -67,7 +67,7 @@ fn nothing_is_wider_than_80_columns() {
 fn a_log_has_lines() {
     assert_eq!(
         view().line(),
-        " 0:34  release 3  weight  30 %  v2 70 %  v3 30 %         12345 requests  0 failed"
+        " 0:34  release 3  weight  30 %  v2 70 %  v3 30 %       12345 requests, 0 failed"
     );
     let before = View { state: "Progressing".to_owned(), ..view() };
     assert_eq!(view().changes(&before), ["       Paused: CanaryPauseStep"]);

@@ -1,5 +1,6 @@
 use jiff::SignedDuration;
 use uplink::document::{BackendRef, Certificate, Cluster, Route, Split};
+use uplink::proto::controller_message::Kind;
 use uplink::proto::proxy_message::Kind as Said;
 use uplink::proto::{Ack, ArmReport, Fuse, Goodbye, Hello, Nack, Report, Role, SplitReport};
 
@@ -8,7 +9,10 @@ use super::*;
 const FLEET: &str = "default/app";
 
 fn key() -> RolloutKey {
-    RolloutKey { namespace: "default".into(), name: "app".into() }
+    RolloutKey {
+        namespace: "default".into(),
+        name: "app".into(),
+    }
 }
 
 fn at(milliseconds: i64) -> Timestamp {
@@ -31,7 +35,9 @@ fn order(weight: u32, canary: Option<&str>) -> TrafficOrder {
 fn planned(order: &TrafficOrder, pods: usize) -> Plan {
     let cluster = |revision: &str| Cluster {
         revision: Some(revision.to_owned()),
-        endpoints: (0..pods).map(|pod| format!("127.0.0.1:{}", 8000 + pod)).collect(),
+        endpoints: (0..pods)
+            .map(|pod| format!("127.0.0.1:{}", 8000 + pod))
+            .collect(),
         ..Cluster::default()
     };
     let revisions = std::iter::once(&order.stable).chain(&order.canary);
@@ -43,19 +49,38 @@ fn planned(order: &TrafficOrder, pods: usize) -> Plan {
     };
     let route = Route {
         name: "app".into(),
-        backend: BackendRef { split: Some("default/app".into()), cluster: None },
+        backend: BackendRef {
+            split: Some("default/app".into()),
+            cluster: None,
+        },
         ..Route::default()
     };
     let document = RoutingConfig {
         fleet: Some(FLEET.into()),
         routes: vec![route],
         splits: [("default/app".to_owned(), split)].into(),
-        clusters: revisions.map(|name| (name.clone(), cluster(name))).collect(),
+        clusters: revisions
+            .map(|name| (name.clone(), cluster(name)))
+            .collect(),
         ..RoutingConfig::default()
     };
     Plan {
-        fleets: [(FLEET.to_owned(), Published { document, ..Published::default() })].into(),
-        placed: [(key(), Placed { fleet: FLEET.into(), order: order.clone() })].into(),
+        fleets: [(
+            FLEET.to_owned(),
+            Published {
+                document,
+                ..Published::default()
+            },
+        )]
+        .into(),
+        placed: [(
+            key(),
+            Placed {
+                fleet: FLEET.into(),
+                order: order.clone(),
+            },
+        )]
+        .into(),
         problems: BTreeMap::new(),
     }
 }
@@ -87,9 +112,16 @@ fn acknowledge(state: &mut State, id: ConnectionId, effects: &Effects, now: Time
             continue;
         }
         let said = match message.kind.clone().expect("a kind") {
-            Kind::Snapshot(it) => Said::Ack(Ack { version: it.version }),
-            Kind::Endpoints(it) => Said::Ack(Ack { version: it.version }),
-            Kind::Weights(it) => Said::WeightsAck(proto::WeightsAck { split: it.split, epoch: it.epoch }),
+            Kind::Snapshot(it) => Said::Ack(Ack {
+                version: it.version,
+            }),
+            Kind::Endpoints(it) => Said::Ack(Ack {
+                version: it.version,
+            }),
+            Kind::Weights(it) => Said::WeightsAck(proto::WeightsAck {
+                split: it.split,
+                epoch: it.epoch,
+            }),
             Kind::FuseReset(_) => continue,
         };
         let effects = state.heard(id, said, now);
@@ -100,12 +132,14 @@ fn acknowledge(state: &mut State, id: ConnectionId, effects: &Effects, now: Time
 
 fn kinds(effects: &Effects, id: ConnectionId) -> Vec<&'static str> {
     let sent = effects.send.iter().filter(|(to, _)| *to == id);
-    let kinds = sent.map(|(_, message)| match message.kind.as_ref().expect("a kind") {
-        Kind::Snapshot(_) => "snapshot",
-        Kind::Endpoints(_) => "endpoints",
-        Kind::Weights(_) => "weights",
-        Kind::FuseReset(_) => "reset",
-    });
+    let kinds = sent.map(
+        |(_, message)| match message.kind.as_ref().expect("a kind") {
+            Kind::Snapshot(_) => "snapshot",
+            Kind::Endpoints(_) => "endpoints",
+            Kind::Weights(_) => "weights",
+            Kind::FuseReset(_) => "reset",
+        },
+    );
     kinds.collect()
 }
 
@@ -138,10 +172,17 @@ fn a_weight_is_verified_when_every_connected_proxy_has_it_and_its_routes() {
     acknowledge(&mut state, 1, &sent, at(10_100));
     assert_eq!(view(&state, at(10_100)), (Some(true), None));
     let view = state.view(&key(), "r2", at(10_100));
-    assert_eq!(view.reachable, [("r1".to_owned(), 2), ("r2".to_owned(), 2)].into());
+    assert_eq!(
+        view.reachable,
+        [("r1".to_owned(), 2), ("r2".to_owned(), 2)].into()
+    );
     assert_eq!((view.connected, view.ordered_weight), (1, Some(10)));
     let sent = state.order(order(20, Some("r2")), at(11_000));
-    assert_eq!(kinds(&sent, 1), ["weights"], "at once, and no snapshot for it");
+    assert_eq!(
+        kinds(&sent, 1),
+        ["weights"],
+        "at once, and no snapshot for it"
+    );
     assert_eq!(state.view(&key(), "r2", at(11_000)).verified, Some(false));
     acknowledge(&mut state, 1, &sent, at(11_001));
     state.install(planned(&order(20, Some("r2")), 2), at(11_010));
@@ -166,7 +207,11 @@ fn who_is_gone_without_a_goodbye_must_acknowledge_for_a_minute() {
     join(&mut state, 1, "p-1");
     join(&mut state, 2, "p-2");
     state.disconnect(2, at(1_000));
-    assert_eq!(view(&state, at(2_000)), (Some(true), None), "it had everything");
+    assert_eq!(
+        view(&state, at(2_000)),
+        (Some(true), None),
+        "it had everything"
+    );
     let sent = state.order(order(20, Some("r2")), at(3_000));
     acknowledge(&mut state, 1, &sent, at(3_001));
     state.install(planned(&order(20, Some("r2")), 2), at(3_010));
@@ -193,26 +238,54 @@ fn a_refusal_is_named_and_does_not_hold_up_weights() {
     let mut bad = planned(&order(10, Some("r2")), 2);
     let document = &mut bad.fleets.get_mut(FLEET).expect("there").document;
     let secret = Some("default/tls@sha256:00".to_owned());
-    document.certificates.push(Certificate { names: Vec::new(), files: None, secret });
-    document.splits.get_mut("default/app").expect("there").fallback =
-        Some(uplink::document::Fallback { to: uplink::document::FallbackTo::Stable });
+    document.certificates.push(Certificate {
+        names: Vec::new(),
+        files: None,
+        secret,
+    });
+    document
+        .splits
+        .get_mut("default/app")
+        .expect("there")
+        .fallback = Some(uplink::document::Fallback {
+        to: uplink::document::FallbackTo::Stable,
+    });
     let sent = state.install(bad.clone(), at(100));
     assert_eq!(kinds(&sent, 1), ["snapshot"]);
-    let Some(Kind::Snapshot(snapshot)) = sent.send[0].1.kind.clone() else { panic!("a snapshot") };
+    let Some(Kind::Snapshot(snapshot)) = sent.send[0].1.kind.clone() else {
+        panic!("a snapshot")
+    };
     let error = proto::ConfigError {
         path: "certificates[0].secret".into(),
         message: "the key does not match".into(),
     };
-    let nack = Said::Nack(Nack { version: snapshot.version, errors: vec![error] });
+    let nack = Said::Nack(Nack {
+        version: snapshot.version,
+        errors: vec![error],
+    });
     let after = state.heard(1, nack, at(110));
-    assert!(after.replan && after.send.is_empty(), "the publisher shall leave it out");
+    assert!(
+        after.replan && after.send.is_empty(),
+        "the publisher shall leave it out"
+    );
     assert!(state.refused_secrets["default/tls@sha256:00"].contains("does not match"));
-    let message = "proxy p-1 refused the configuration: certificates[0].secret: the key does not match";
-    assert_eq!(view(&state, at(111)), (Some(false), Some(message.to_owned())));
+    let message =
+        "proxy p-1 refused the configuration: certificates[0].secret: the key does not match";
+    assert_eq!(
+        view(&state, at(111)),
+        (Some(false), Some(message.to_owned()))
+    );
     let abort = state.order(order(0, Some("r2")), at(120));
     assert_eq!(kinds(&abort, 1), ["weights"]);
     // Pods come and go meanwhile; the refused part is not sent again.
-    for cluster in bad.fleets.get_mut(FLEET).expect("there").document.clusters.values_mut() {
+    for cluster in bad
+        .fleets
+        .get_mut(FLEET)
+        .expect("there")
+        .document
+        .clusters
+        .values_mut()
+    {
         cluster.endpoints.pop();
     }
     let moved = state.install(bad, at(130));
@@ -242,10 +315,13 @@ fn one_snapshot_is_outstanding_and_the_newest_wins() {
 fn more_proxies_are_told_that_they_share_the_alpha() {
     let mut state = ordered();
     let size = |effects: &Effects, id| {
-        effects.send.iter().find_map(|(to, message)| match &message.kind {
-            Some(Kind::Snapshot(snapshot)) if *to == id => Some(snapshot.fleet_size),
-            _ => None,
-        })
+        effects
+            .send
+            .iter()
+            .find_map(|(to, message)| match &message.kind {
+                Some(Kind::Snapshot(snapshot)) if *to == id => Some(snapshot.fleet_size),
+                _ => None,
+            })
     };
     let first = join(&mut state, 1, "p-1");
     assert_eq!(size(&first, 1), Some(1));
@@ -257,9 +333,14 @@ fn more_proxies_are_told_that_they_share_the_alpha() {
 fn versions_and_epochs_are_above_all_that_was_before() {
     let mut state = ordered();
     let mut before = hello("p-1");
-    before.in_force = Some(proto::Version { term: 9, counter: 5 });
+    before.in_force = Some(proto::Version {
+        term: 9,
+        counter: 5,
+    });
     let sent = state.hello(1, &before, at(0)).expect("joins");
-    let Some(Kind::Snapshot(snapshot)) = &sent.send[0].1.kind else { panic!("a snapshot first") };
+    let Some(Kind::Snapshot(snapshot)) = &sent.send[0].1.kind else {
+        panic!("a snapshot first")
+    };
     assert_eq!(snapshot.version.expect("one").term, 10);
     let high = 77 << 32;
     let report = SplitReport {
@@ -269,8 +350,16 @@ fn versions_and_epochs_are_above_all_that_was_before() {
         epoch: high,
         ..SplitReport::default()
     };
-    let sent = state.heard(1, Said::Report(Report { splits: vec![report] }), at(5));
-    let Some(Kind::Weights(weights)) = &sent.send[0].1.kind else { panic!("weights") };
+    let sent = state.heard(
+        1,
+        Said::Report(Report {
+            splits: vec![report],
+        }),
+        at(5),
+    );
+    let Some(Kind::Weights(weights)) = &sent.send[0].1.kind else {
+        panic!("weights")
+    };
     assert_eq!((weights.weight, weights.epoch), (10, high + 1));
 }
 
@@ -279,10 +368,20 @@ fn a_document_for_another_canary_never_gets_its_weight() {
     let mut state = ordered();
     state.order(order(30, Some("r3")), at(1));
     state.install(planned(&order(10, Some("r2")), 2), at(2));
-    let split = &state.fleets[FLEET].wanted.as_ref().expect("published").document.splits["default/app"];
+    let split = &state.fleets[FLEET]
+        .wanted
+        .as_ref()
+        .expect("published")
+        .document
+        .splits["default/app"];
     assert_eq!((split.weight, split.epoch), (0, 0));
     state.install(planned(&order(30, Some("r3")), 2), at(3));
-    let split = &state.fleets[FLEET].wanted.as_ref().expect("published").document.splits["default/app"];
+    let split = &state.fleets[FLEET]
+        .wanted
+        .as_ref()
+        .expect("published")
+        .document
+        .splits["default/app"];
     assert_eq!((split.weight, split.epoch), (30, state.epoch));
 }
 
@@ -303,7 +402,12 @@ fn fuse_report(tripped_at: i64) -> Said {
         tripped_at_ms: at(tripped_at).as_millisecond(),
         ..Fuse::default()
     };
-    let arm = ArmReport { role: Role::Canary.into(), revision: "r2".into(), requests: 9, ..ArmReport::default() };
+    let arm = ArmReport {
+        role: Role::Canary.into(),
+        revision: "r2".into(),
+        requests: 9,
+        ..ArmReport::default()
+    };
     let split = SplitReport {
         split: "default/app".into(),
         rollout_uid: "uid".into(),
@@ -311,7 +415,9 @@ fn fuse_report(tripped_at: i64) -> Said {
         fuse: Some(fuse),
         ..SplitReport::default()
     };
-    Said::Report(Report { splits: vec![split] })
+    Said::Report(Report {
+        splits: vec![split],
+    })
 }
 
 #[test]
@@ -320,7 +426,14 @@ fn a_trip_is_seen_until_it_is_reset_and_the_reset_reaches_who_was_away() {
     join(&mut state, 1, "p-1");
     let tripped = state.heard(1, fuse_report(50), at(60));
     assert!(tripped.changed.contains(&key()));
-    assert_eq!(state.view(&key(), "r2", at(60)).fuse.expect("tripped").proxy, "p-1");
+    assert_eq!(
+        state
+            .view(&key(), "r2", at(60))
+            .fuse
+            .expect("tripped")
+            .proxy,
+        "p-1"
+    );
     assert_eq!(state.view(&key(), "r3", at(60)).fuse, None);
     let reset = state.reset_fuse(&key(), "r2", at(100));
     assert_eq!(kinds(&reset, 1), ["reset"]);
@@ -337,16 +450,26 @@ fn a_restarted_controller_assumes_what_the_status_says_until_it_orders() {
     state.begin_term(4);
     state.install(planned(&order(30, Some("r2")), 1), at(0));
     let sent = state.hello(1, &hello("p-1"), at(1)).expect("joins");
-    let weight = sent.send.iter().find_map(|(_, message)| match &message.kind {
-        Some(Kind::Weights(weights)) => Some(weights.weight),
-        _ => None,
-    });
+    let weight = sent
+        .send
+        .iter()
+        .find_map(|(_, message)| match &message.kind {
+            Some(Kind::Weights(weights)) => Some(weights.weight),
+            _ => None,
+        });
     assert_eq!(weight, Some(30));
-    assert_eq!(state.view(&key(), "r2", at(1)).ordered_weight, None, "nobody ordered it");
+    assert_eq!(
+        state.view(&key(), "r2", at(1)).ordered_weight,
+        None,
+        "nobody ordered it"
+    );
     assert!(state.orders().is_empty());
     let epoch = state.epoch;
     let effects = state.order(order(30, Some("r2")), at(2));
-    assert!(effects.send.is_empty() && state.epoch == epoch, "the same weight is no new epoch");
+    assert!(
+        effects.send.is_empty() && state.epoch == epoch,
+        "the same weight is no new epoch"
+    );
     assert_eq!(state.view(&key(), "r2", at(2)).ordered_weight, Some(30));
 }
 
@@ -356,9 +479,17 @@ fn routes_of_a_rollout_that_is_gone_leave_the_fleet() {
     join(&mut state, 1, "p-1");
     state.forget(&key());
     let effects = state.install(Plan::default(), at(5));
-    let Some(Kind::Snapshot(snapshot)) = &effects.send[0].1.kind else { panic!("a snapshot") };
+    let Some(Kind::Snapshot(snapshot)) = &effects.send[0].1.kind else {
+        panic!("a snapshot")
+    };
     let document = String::from_utf8(snapshot.document.clone()).expect("text");
-    assert_eq!(document, r#"{"fleet":"default/app","routes":[],"clusters":{}}"#);
+    assert_eq!(
+        document,
+        r#"{"fleet":"default/app","routes":[],"clusters":{}}"#
+    );
     assert_eq!(state.view(&key(), "r2", at(5)), TrafficView::default());
-    assert_eq!(state.next_deadline(at(0) + SignedDuration::from_hours(1)), None);
+    assert_eq!(
+        state.next_deadline(at(0) + SignedDuration::from_hours(1)),
+        None
+    );
 }

@@ -1,4 +1,4 @@
-use k8s_openapi::api::core::v1::{Pod, Secret, Service};
+use k8s_openapi::api::core::v1::{Secret, Service};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
@@ -33,7 +33,9 @@ fn rollout(name: &str, created: &str, block: Value) -> Arc<Rollout> {
 }
 
 fn service(ports: Value) -> Arc<Service> {
-    object(json!({"metadata": {"name": "web-stable", "namespace": "shop"}, "spec": {"ports": ports}}))
+    object(
+        json!({"metadata": {"name": "web-stable", "namespace": "shop"}, "spec": {"ports": ports}}),
+    )
 }
 
 fn one_port() -> Arc<Service> {
@@ -62,7 +64,10 @@ const OLD: &str = "2026-01-01T00:00:00Z";
 const NEW: &str = "2026-01-02T00:00:00Z";
 
 fn web(name: &str) -> RolloutKey {
-    RolloutKey { namespace: "shop".into(), name: name.into() }
+    RolloutKey {
+        namespace: "shop".into(),
+        name: name.into(),
+    }
 }
 
 fn simple() -> Objects {
@@ -93,24 +98,31 @@ fn a_rollout_becomes_a_route_a_split_and_a_cluster_per_revision() {
     let document = uplink::document::to_json(&plan.fleets["shop/web"].document);
     let document: Value = serde_json::from_str(&document).expect("JSON");
     let ejection = json!({"consecutiveFailures": 5, "baseTime": "10s", "maxPercent": 50});
-    assert_eq!(document, json!({
-        "fleet": "shop/web",
-        "routes": [{"name": "shop/web", "backend": {"split": "shop/web"}}],
-        "splits": {"shop/web": {
-            "rolloutUid": "uid-web",
-            "stable": "shop/web/aaa", "canary": "shop/web/bbb",
-            "weight": 0, "maxWeight": 100, "epoch": 0,
-            "salt": rollout_salt("uid-web", "bbb").to_string(),
-            "headerRoutes": [{"name": "testers", "headers": [{"name": "X-Tester", "exact": "yes"}]}],
-            "fuse": {"enabled": true, "alpha": 0.001, "ratio": 1.5, "minErrors": 3, "ageThreshold": "5s"}}},
-        "clusters": {
-            "shop/web/aaa": {"revision": "aaa", "protocol": "http1", "endpoints": ["10.0.0.1:8080"],
-                             "outlierEjection": ejection},
-            "shop/web/bbb": {"revision": "bbb", "protocol": "http1", "endpoints": ["10.0.0.3:9090"],
-                             "outlierEjection": ejection}}
-    }));
+    assert_eq!(
+        document,
+        json!({
+            "fleet": "shop/web",
+            "routes": [{"name": "shop/web", "backend": {"split": "shop/web"}}],
+            "splits": {"shop/web": {
+                "rolloutUid": "uid-web",
+                "stable": "shop/web/aaa", "canary": "shop/web/bbb",
+                "weight": 0, "maxWeight": 100, "epoch": 0,
+                "salt": rollout_salt("uid-web", "bbb").to_string(),
+                "headerRoutes": [{"name": "testers", "headers": [{"name": "X-Tester", "exact": "yes"}]}],
+                "fuse": {"enabled": true, "alpha": 0.001, "ratio": 1.5, "minErrors": 3, "ageThreshold": "5s"}}},
+            "clusters": {
+                "shop/web/aaa": {"revision": "aaa", "protocol": "http1", "endpoints": ["10.0.0.1:8080"],
+                                 "outlierEjection": ejection},
+                "shop/web/bbb": {"revision": "bbb", "protocol": "http1", "endpoints": ["10.0.0.3:9090"],
+                                 "outlierEjection": ejection}}
+        })
+    );
     let order = &plan.placed[&web("web")].order;
-    assert_eq!((order.weight, order.canary.as_deref()), (20, Some("bbb")), "as the status says");
+    assert_eq!(
+        (order.weight, order.canary.as_deref()),
+        (20, Some("bbb")),
+        "as the status says"
+    );
 }
 
 #[test]
@@ -120,11 +132,15 @@ fn every_setting_of_the_block_reaches_the_document() {
     objects.services = vec![service(json!([
         {"name": "grpc", "port": 90, "targetPort": 9000, "appProtocol": "kubernetes.io/h2c"},
         {"name": "http", "port": 80}]))];
-    objects.rollouts = vec![rollout("web", OLD, json!({
+    objects.rollouts = vec![rollout(
+        "web",
+        OLD,
+        json!({
         "fleet": "edge", "hostnames": ["web.example.com"], "port": "grpc",
         "tls": {"secretName": "web-tls"}, "sticky": {"cookie": {"maxAge": "1h"}},
         "override": {"header": "X-Canary", "value": "true"},
-        "fallback": {"to": "stable"}, "fuse": {"minErrors": 7, "ageThreshold": "500ms"}}))];
+        "fallback": {"to": "stable"}, "fuse": {"minErrors": 7, "ageThreshold": "500ms"}}),
+    )];
     let plan = plan(&objects, &mut LastGood::new());
     assert_eq!(plan.problems, BTreeMap::new());
     let published = &plan.fleets["shop/edge"];
@@ -133,11 +149,24 @@ fn every_setting_of_the_block_reaches_the_document() {
     let cluster = &document.clusters["shop/web/aaa"];
     assert_eq!(cluster.protocol, uplink::document::Protocol::H2c);
     assert_eq!(cluster.endpoints, ["10.0.0.1:9000"]);
-    let cookie = split.sticky.as_ref().and_then(|sticky| sticky.cookie.clone()).expect("a cookie");
-    assert_eq!((cookie.name.as_str(), cookie.max_age.as_deref()), ("sluice", Some("1h0m0s")));
-    assert_eq!(split.override_.as_ref().and_then(|it| it.value.as_deref()), Some("true"));
+    let cookie = split
+        .sticky
+        .as_ref()
+        .and_then(|sticky| sticky.cookie.clone())
+        .expect("a cookie");
+    assert_eq!(
+        (cookie.name.as_str(), cookie.max_age.as_deref()),
+        ("sluice", Some("1h0m0s"))
+    );
+    assert_eq!(
+        split.override_.as_ref().and_then(|it| it.value.as_deref()),
+        Some("true")
+    );
     assert!(split.fallback.is_some());
-    assert_eq!((split.fuse.min_errors, split.fuse.age_threshold.as_str()), (7, "500ms"));
+    assert_eq!(
+        (split.fuse.min_errors, split.fuse.age_threshold.as_str()),
+        (7, "500ms")
+    );
     let text = uplink::document::to_json(document);
     let reference = &published.key_pairs[0].reference;
     assert!(reference.starts_with("shop/web-tls@sha256:") && text.contains(reference.as_str()));
@@ -150,12 +179,36 @@ fn what_cannot_be_resolved_is_a_problem_that_says_what_would_do() {
     let two = service(json!([{"name": "a", "port": 80}, {"name": "b", "port": 81}]));
     let rows: [(Value, Option<Arc<Service>>, &str); 7] = [
         (json!({}), None, "service shop/web-stable does not exist"),
-        (json!({}), Some(two.clone()), "port is required: service web-stable has several ports, a (80), b (81)"),
-        (json!({"port": "c"}), Some(two.clone()), "no port \"c\", only a (80), b (81)"),
-        (json!({"port": 82}), Some(two), "no port 82, only a (80), b (81)"),
-        (json!({"stiky": {}}), Some(one_port()), "did you mean \"sticky\""),
-        (json!({"tls": {"secretName": "nope"}}), Some(one_port()), "secret shop/nope"),
-        (json!({"fuse": {"ratio": 5000}}), Some(one_port()), "the proxies would refuse it"),
+        (
+            json!({}),
+            Some(two.clone()),
+            "port is required: service web-stable has several ports, a (80), b (81)",
+        ),
+        (
+            json!({"port": "c"}),
+            Some(two.clone()),
+            "no port \"c\", only a (80), b (81)",
+        ),
+        (
+            json!({"port": 82}),
+            Some(two),
+            "no port 82, only a (80), b (81)",
+        ),
+        (
+            json!({"stiky": {}}),
+            Some(one_port()),
+            "did you mean \"sticky\"",
+        ),
+        (
+            json!({"tls": {"secretName": "nope"}}),
+            Some(one_port()),
+            "secret shop/nope",
+        ),
+        (
+            json!({"fuse": {"ratio": 5000}}),
+            Some(one_port()),
+            "the proxies would refuse it",
+        ),
     ];
     for (block, service, expected) in rows {
         let mut objects = simple();
@@ -163,7 +216,11 @@ fn what_cannot_be_resolved_is_a_problem_that_says_what_would_do() {
         objects.services = service.into_iter().collect();
         let plan = plan(&objects, &mut LastGood::new());
         let problem = &plan.problems[&web("web")];
-        assert!(problem.message.contains(expected), "{expected:?} in {:?}", problem.message);
+        assert!(
+            problem.message.contains(expected),
+            "{expected:?} in {:?}",
+            problem.message
+        );
         assert!(plan.placed.is_empty());
     }
 }
@@ -178,11 +235,18 @@ fn a_form_that_is_wrong_keeps_its_last_good_shape_and_follows_its_order_and_pods
     let reference = good.fleets["shop/web"].key_pairs[0].reference.clone();
     // A renewal that a proxy refused, and a new pod, and an abort.
     objects.secrets = vec![secret("another chain")];
-    let renewed = plan(&objects, &mut last_good.clone()).fleets["shop/web"].key_pairs[0].reference.clone();
+    let renewed = plan(&objects, &mut last_good.clone()).fleets["shop/web"].key_pairs[0]
+        .reference
+        .clone();
     assert_ne!(renewed, reference);
-    objects.refused_secrets.insert(renewed, "proxy p-1 refused the certificate: bad".into());
+    objects
+        .refused_secrets
+        .insert(renewed, "proxy p-1 refused the certificate: bad".into());
     objects.pods.push(object(pod("f", "aaa", "10.0.0.7", true)));
-    let order = TrafficOrder { weight: 0, ..good.placed[&web("web")].order.clone() };
+    let order = TrafficOrder {
+        weight: 0,
+        ..good.placed[&web("web")].order.clone()
+    };
     objects.orders.insert(web("web"), order);
     for _ in 0..2 {
         let kept = plan(&objects, &mut last_good);
@@ -198,7 +262,10 @@ fn a_form_that_is_wrong_keeps_its_last_good_shape_and_follows_its_order_and_pods
 fn of_two_that_claim_one_hostname_the_older_wins() {
     let mut objects = simple();
     let block = json!({"fleet": "edge", "hostnames": ["a.example.com"]});
-    objects.rollouts = vec![rollout("newer", NEW, block.clone()), rollout("older", OLD, block)];
+    objects.rollouts = vec![
+        rollout("newer", NEW, block.clone()),
+        rollout("older", OLD, block),
+    ];
     let plan = plan(&objects, &mut LastGood::new());
     assert!(plan.placed.contains_key(&web("older")) && !plan.placed.contains_key(&web("newer")));
     assert_eq!(
@@ -221,7 +288,10 @@ fn rollouts_of_one_fleet_share_a_document_that_passes_the_check() {
     let document = &plan.fleets["shop/edge"].document;
     assert_eq!(document.splits.len(), 2);
     uplink::check::check(document).expect("the whole passes as its parts do");
-    assert!(plan.problems.contains_key(&web("none")), "and holds up nobody");
+    assert!(
+        plan.problems.contains_key(&web("none")),
+        "and holds up nobody"
+    );
 }
 
 #[test]
@@ -245,11 +315,20 @@ fn the_first_revision_is_stable_and_an_abort_is_at_zero() {
     objects.rollouts = vec![Arc::new(first)];
     let published = plan(&objects, &mut LastGood::new());
     let split = &published.fleets["shop/web"].document.splits["shop/web"];
-    assert_eq!((split.stable.as_str(), &split.canary), ("shop/web/bbb", &None));
+    assert_eq!(
+        (split.stable.as_str(), &split.canary),
+        ("shop/web/bbb", &None)
+    );
     let mut objects = simple();
     let mut aborted = Rollout::clone(&objects.rollouts[0]);
     aborted.status.as_mut().expect("a status").abort = Some(true);
     objects.rollouts = vec![Arc::new(aborted)];
-    let placed = plan(&objects, &mut LastGood::new()).placed.remove(&web("web")).expect("placed");
-    assert_eq!((placed.order.weight, placed.order.header_routes.len()), (0, 0));
+    let placed = plan(&objects, &mut LastGood::new())
+        .placed
+        .remove(&web("web"))
+        .expect("placed");
+    assert_eq!(
+        (placed.order.weight, placed.order.header_routes.len()),
+        (0, 0)
+    );
 }

@@ -43,7 +43,7 @@ pub(super) fn plan(scene: &Scene<'_>, abort: &Abort, runs: &Runs, draft: &mut Dr
             &mut pauses,
             draft,
         );
-    } else if !scene.strategy.paused
+    } else if !scene.is_halted()
         && let Some(Step::Pause(seconds)) = scene.step()
     {
         step(scene, *seconds, &mut pauses, draft);

@@ -1,5 +1,5 @@
 //! A Rollout that cannot be acted on: the condition says why, the pods and the traffic stay as they
-//! are. Even then an abort is heard.
+//! are. Even then an abort is heard, and so is a fuse.
 
 use crds::Rollout;
 use crds::rollout::RolloutStatus;
@@ -8,10 +8,17 @@ use kube::ResourceExt as _;
 
 use super::conditions::{self, Verdict};
 use super::{Action, Draft, Plan, phase};
+use crate::rollout::names;
+use crate::rollout::observe::Observed;
 use crate::rollout::spec::SpecError;
-use crate::traffic::{RolloutKey, TrafficOrder};
+use crate::traffic::{FuseTrip, RolloutKey, TrafficOrder};
 
-pub(super) fn plan(rollout: &Rollout, errors: &[SpecError], now: Timestamp) -> Plan {
+pub(super) fn plan(
+    rollout: &Rollout,
+    errors: &[SpecError],
+    observed: &Observed,
+    now: Timestamp,
+) -> Plan {
     let mut status = rollout.status.clone().unwrap_or_default();
     // People see the first one, as from Argo; `sluice lint` shows them all.
     let error = errors.first().map(ToString::to_string).unwrap_or_default();
@@ -26,12 +33,37 @@ pub(super) fn plan(rollout: &Rollout, errors: &[SpecError], now: Timestamp) -> P
         conditions::set(&mut status.conditions, invalid, now);
         draft.warning("InvalidSpec", message);
     }
+    if let Some(trip) = tripped(&status, observed) {
+        let revision = rollout
+            .annotations()
+            .get(names::REVISION)
+            .cloned()
+            .unwrap_or_default();
+        let message = format!(
+            "Rollout aborted update to revision {revision}: fuse of proxy {} tripped: {}",
+            trip.proxy, trip.reason
+        );
+        status.abort = Some(true);
+        status.aborted_at = Some(now.into());
+        let aborted = conditions::new("Progressing", Verdict::False, "RolloutAborted", &message);
+        conditions::set(&mut status.conditions, aborted, now);
+        draft.warning("RolloutAborted", message);
+    }
     status.observed_generation = Some(rollout.metadata.generation.unwrap_or_default().to_string());
     let (phase, message) = phase::of(rollout, &status);
     status.phase = Some(phase);
     status.message = Some(message);
     draft.actions.extend(last_order(rollout, &status));
     draft.into_plan(status)
+}
+
+/// The trip of the canary that has traffic now, unless people know of it.
+fn tripped<'a>(status: &RolloutStatus, observed: &'a Observed) -> Option<&'a FuseTrip> {
+    let weights = status.canary.as_ref()?.weights.as_ref()?;
+    let trip = observed.traffic.fuse.as_ref()?;
+    let canary = weights.canary.pod_template_hash.as_ref()?;
+    let news = status.aborted_at.is_none() && status.stable_rs.as_ref() != Some(canary);
+    (news && trip.revision == *canary).then_some(trip)
 }
 
 /// The traffic as status has it, so that a new controller serves it as the last one did.

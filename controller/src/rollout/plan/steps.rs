@@ -74,7 +74,8 @@ fn promotion(scene: &Scene<'_>, outcome: &Outcome) -> Option<String> {
     let steps = scene.strategy.step_count();
     let has_all = outcome.weights.weights.canary.weight == scene.strategy.max_weight
         && outcome.weights.verified;
-    let done = scene.index() == steps && has_all && !scene.strategy.paused;
+    let empty = scene.replicas() == 0;
+    let done = scene.index() == steps && (has_all || empty) && !scene.strategy.paused;
     done.then(|| format!("Completed all {steps} canary steps"))
 }
 
@@ -106,14 +107,15 @@ fn abort(scene: &Scene<'_>, next: &mut RolloutStatus, abort: &Abort) {
 }
 
 fn is_done(scene: &Scene<'_>, outcome: &Outcome) -> bool {
-    if scene.strategy.paused || outcome.runs.inconclusive {
+    if scene.is_halted() || outcome.runs.inconclusive {
         return false;
     }
     match scene.step() {
         None => false,
         Some(Step::SetWeight(weight)) => {
             let set = outcome.weights.weights.canary.weight == *weight && outcome.weights.verified;
-            set && replicas::at_desired(scene, &outcome.abort)
+            // A Rollout of no pods has no traffic to move.
+            (set || scene.replicas() == 0) && replicas::at_desired(scene, &outcome.abort)
         }
         Some(Step::SetCanaryScale(_)) => replicas::at_desired(scene, &outcome.abort),
         Some(Step::Pause(_)) => outcome.pauses.step_done,

@@ -5,6 +5,7 @@
 //! that one pass ends early). A weight counts as set when the proxies have acknowledged it.
 
 use crds::rollout::status::{TrafficWeights, WeightDestination};
+use crds::words::RolloutPhase;
 use kube::ResourceExt as _;
 use uplink::document::HeaderRoute;
 
@@ -126,7 +127,8 @@ fn divided(scene: &Scene<'_>, weight: i32, stable: String, draft: &mut Draft) ->
     let (verified, message) = verification(scene, &weights);
     weights.verified = Some(verified);
     tell(scene, weight, message.as_deref(), draft);
-    if !verified && !scene.is_promoted() {
+    let waits = matches!(scene.step(), Some(Step::SetWeight(_)) | None);
+    if waits && !verified && !scene.is_promoted() {
         draft.wake(Scene::after(scene.now, VERIFY_SECONDS));
     }
     Divided {
@@ -175,8 +177,9 @@ fn tell(scene: &Scene<'_>, weight: i32, message: Option<&str>, draft: &mut Draft
         Some(_) => {}
     }
     // Once, when it becomes the message.
-    if let Some(message) = message.filter(|message| scene.was.message.as_deref() != Some(*message))
-    {
+    let shown = scene.was.phase == Some(RolloutPhase::Progressing);
+    let is_new = |message: &&str| shown && scene.was.message.as_deref() != Some(*message);
+    if let Some(message) = message.filter(is_new) {
         draft.warning("WeightVerifyError", message);
     }
 }

@@ -368,7 +368,7 @@ async fn discover(client: Client, traffic: Arc<Pretended>) {
             traffic.reach(endpoints.clone());
             before = endpoints;
         }
-        tokio::time::sleep(Duration::from_millis(200)).await;
+        tokio::time::sleep(Duration::from_millis(500)).await;
     }
 }
 

@@ -29,7 +29,7 @@ async fn release(deadly: usize) -> (Value, usize) {
     cluster
         .create::<crds::Rollout>(super::cluster::rollout(steps))
         .await;
-    cluster.pass(Duration::from_secs(20)).await;
+    cluster.pass(Duration::from_secs(10)).await;
     take_over(&mut cluster, &writes, deadly);
     cluster
         .until("the first version is healthy", |status| {
@@ -37,14 +37,17 @@ async fn release(deadly: usize) -> (Value, usize) {
         })
         .await;
     cluster.release("2").await;
-    cluster.pass(Duration::from_secs(90)).await;
+    cluster.pass(Duration::from_secs(45)).await;
     take_over(&mut cluster, &writes, deadly);
     cluster
         .until("the second version is healthy", |status| {
             is_at(status, "Healthy", 3)
         })
         .await;
-    cluster.pass(Duration::from_secs(200)).await;
+    // The old pods go after their delay; the controller may die there, too.
+    cluster.pass(Duration::from_secs(50)).await;
+    take_over(&mut cluster, &writes, deadly);
+    cluster.pass(Duration::from_secs(40)).await;
     (summary(&cluster).await, writes.load(Ordering::Relaxed))
 }
 

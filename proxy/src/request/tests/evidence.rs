@@ -133,7 +133,7 @@ async fn a_truncated_answer_is_never_a_clean_end_and_counts_against_the_canary()
 #[tokio::test(flavor = "multi_thread")]
 async fn a_canary_without_endpoints_gives_its_share_to_stable_and_is_blamed() {
     let stable = Origin::start("one").await;
-    for nobody in [None, Some(nobody().await)] {
+    for nobody in [None, Some(nobody())] {
         let mut config = split_config(stable.address, stable.address, json!({}));
         let endpoints: Vec<_> = nobody.iter().map(ToString::to_string).collect();
         config["clusters"]["c"]["endpoints"] = json!(endpoints);
@@ -157,7 +157,7 @@ async fn a_canary_without_endpoints_gives_its_share_to_stable_and_is_blamed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn stable_never_goes_to_the_canary() {
     let canary = Origin::start("two").await;
-    let config = split_config(nobody().await, canary.address, json!({"weight": 0}));
+    let config = split_config(nobody(), canary.address, json!({"weight": 0}));
     let proxy = TestProxy::start(config);
     assert_eq!(status(&get(proxy.plain, "").await), 503);
     assert!(canary.requests().is_empty());
@@ -183,6 +183,14 @@ async fn a_client_that_leaves_cancels_the_upstream_and_blames_nobody() {
     .await;
     assert_eq!(proxy.evidence(Role::Canary).unkeyed.exposed, 0);
     assert_eq!(proxy.series(Role::Canary).in_flight, 0);
+    eventually("the upstream connection is closed", || {
+        let clusters = proxy
+            .shared
+            .state()
+            .cluster_totals(crate::clock::Clock.now());
+        clusters.iter().all(|cluster| cluster.pool.open == 0)
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -238,4 +246,20 @@ async fn an_outcome_belongs_to_the_epoch_in_which_it_was_routed() {
     assert_eq!(proxy.evidence(Role::Canary).epoch, 1);
     assert_eq!(proxy.evidence(Role::Stable).epoch, 2);
     waiting.abort();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failing_canary_costs_no_connection_per_failure() {
+    let (stable, canary) = (Origin::start("one").await, Origin::start("two").await);
+    canary.does(Behaviour::Answer(500));
+    let config = split_config(stable.address, canary.address, settings(FALLBACK));
+    let (log, limits) = (
+        crate::access_log::AccessLog::off(),
+        crate::worker::Limits::default(),
+    );
+    let proxy = TestProxy::with(config, 1, log, limits);
+    for _ in 0..10 {
+        assert_eq!(status(&get(proxy.plain, "").await), 200);
+    }
+    assert!(canary.connections() <= 2, "{}", canary.connections());
 }

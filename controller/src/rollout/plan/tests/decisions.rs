@@ -320,3 +320,28 @@ fn a_timed_pause_ends_by_itself_and_asks_to_be_looked_at_then() {
     world.settle();
     assert_eq!(world.status().current_step_index, Some(3));
 }
+
+#[test]
+fn without_steps_the_whole_traffic_moves_when_all_pods_are_there() {
+    for steps in [json!([]), json!(null)] {
+        let mut world = World::updating(steps);
+        let status = world.status();
+        assert_eq!(
+            (status.current_step_index, status.stable_rs),
+            (None, status.current_pod_hash)
+        );
+        assert_eq!(world.set(2).desired, 10);
+    }
+}
+
+#[test]
+fn a_rollout_of_no_pods_goes_through_its_steps_all_the_same() {
+    let mut world = World::deployed(json!([{"setWeight": 20}, {"setWeight": 60}]));
+    world.rollout.spec.replicas = Some(0);
+    world.settle();
+    world.release(2);
+    world.settle();
+    let status = world.status();
+    assert_eq!(status.stable_rs, status.current_pod_hash);
+    assert_eq!(status.phase.unwrap().as_str(), "Healthy");
+}

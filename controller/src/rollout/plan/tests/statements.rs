@@ -14,81 +14,59 @@ fn condition(type_: &str, reason: &str, message: &str) -> Value {
     }])
 }
 
+fn assert_phase(paused: bool, change: &Value, phase: &str, message: &str) {
+    let mut rollout = World::new(json!([])).rollout;
+    rollout.spec.paused = Some(paused);
+    let mut status = json!({
+        "updatedReplicas": 10, "availableReplicas": 10, "stableRS": "a", "currentPodHash": "a",
+    });
+    json_patch::merge(&mut status, change);
+    let typed: RolloutStatus = serde_json::from_value(status).unwrap();
+    let (is, says) = phase::of(&rollout, &typed);
+    assert_eq!((is.as_str(), says.as_str()), (phase, message), "{change}");
+}
+
 #[test]
-fn the_phase_is_the_first_row_that_fits() {
-    let pause = json!([{"reason": "CanaryPauseStep", "startTime": "2026-11-23T12:00:00Z"}]);
-    let invalid = condition("InvalidSpec", "InvalidSpec", "bad");
-    let aborted = condition("Progressing", "RolloutAborted", "gone");
+fn what_is_wrong_and_what_pauses_goes_first() {
+    let pause = json!({"pauseConditions": [
+        {"reason": "CanaryPauseStep", "startTime": "2026-11-23T12:00:00Z"},
+    ]});
+    let invalid = json!({"conditions": condition("InvalidSpec", "InvalidSpec", "bad")});
+    let aborted = json!({"conditions": condition("Progressing", "RolloutAborted", "gone")});
     let late = condition("Progressing", "ProgressDeadlineExceeded", "slow");
-    // paused by hand, what is not as after a release, phase, message
+    assert_phase(false, &invalid, "Degraded", "InvalidSpec: bad");
+    assert_phase(true, &aborted, "Degraded", "RolloutAborted: gone");
+    assert_phase(
+        false,
+        &json!({"conditions": late}),
+        "Degraded",
+        "ProgressDeadlineExceeded: slow",
+    );
+    assert_phase(true, &pause, "Paused", "manually paused");
+    assert_phase(false, &pause, "Paused", "CanaryPauseStep");
+}
+
+#[test]
+fn the_message_is_the_first_thing_that_is_waited_for() {
     let table = [
         (
-            false,
-            json!({"conditions": invalid}),
-            "Degraded",
-            "InvalidSpec: bad",
-        ),
-        (
-            true,
-            json!({"conditions": aborted}),
-            "Degraded",
-            "RolloutAborted: gone",
-        ),
-        (
-            false,
-            json!({"conditions": late}),
-            "Degraded",
-            "ProgressDeadlineExceeded: slow",
-        ),
-        (
-            true,
-            json!({"pauseConditions": pause}),
-            "Paused",
-            "manually paused",
-        ),
-        (
-            false,
-            json!({"pauseConditions": pause}),
-            "Paused",
-            "CanaryPauseStep",
-        ),
-        (
-            false,
             json!({"updatedReplicas": 9}),
-            "Progressing",
             "more replicas need to be updated",
         ),
+        (json!({"availableReplicas": 9}), BECOMING),
         (
-            false,
-            json!({"availableReplicas": 9}),
-            "Progressing",
-            BECOMING,
-        ),
-        (
-            false,
             json!({"stableRS": "b"}),
-            "Progressing",
             "waiting for all steps to complete",
         ),
         (
-            false,
             json!({"stableRS": null}),
-            "Progressing",
             "waiting for all steps to complete",
         ),
-        (false, json!({"replicas": 20}), "Healthy", ""),
     ];
-    let mut rollout = World::new(json!([])).rollout;
-    for (paused, change, phase, message) in table {
-        rollout.spec.paused = Some(paused);
-        let mut status = json!({
-            "updatedReplicas": 10, "availableReplicas": 10, "stableRS": "a", "currentPodHash": "a",
-        });
-        json_patch::merge(&mut status, &change);
-        let typed: RolloutStatus = serde_json::from_value(status).unwrap();
-        let (is, says) = phase::of(&rollout, &typed);
-        assert_eq!((is.as_str(), says.as_str()), (phase, message), "{change}");
+    for (change, message) in table {
+        assert_phase(false, &change, "Progressing", message);
     }
+    assert_phase(false, &json!({"replicas": 20}), "Healthy", "");
 }
 
 const BECOMING: &str = "updated replicas are still becoming available";
@@ -217,7 +195,7 @@ fn an_invalid_spec_is_said_once_and_an_abort_is_heard_in_spite_of_it() {
     world.observed.services.clear();
     let errors = crate::rollout::spec::check(&world.rollout, &world.observed).unwrap_err();
     assert_eq!(errors.len(), 2, "{errors:?}");
-    let plan = super::super::refuse(&world.rollout, &errors, world.now);
+    let plan = super::super::refuse(&world.rollout, &errors, &world.observed, world.now);
     let status = plan.status.unwrap();
     let message = "InvalidSpec: The Rollout \"web\" is invalid: spec.strategy.canary.stableService: Invalid value: \
                    \"stable\": service \"stable\" not found";
@@ -225,11 +203,29 @@ fn an_invalid_spec_is_said_once_and_an_abort_is_heard_in_spite_of_it() {
     world.rollout.status = Some(status);
     world.status_mut().abort = Some(true);
     world.pass(1);
-    let again = super::super::refuse(&world.rollout, &errors, world.now);
+    let again = super::super::refuse(&world.rollout, &errors, &world.observed, world.now);
     assert_eq!(again.status, world.rollout.status);
     assert!(again.events.is_empty());
     let ordered = again.actions.iter().any(|action| {
         matches!(action, super::super::Action::OrderTraffic { order, lowers: true } if order.weight == 0)
     });
     assert!(ordered, "{again:#?}");
+}
+
+#[test]
+fn a_fuse_aborts_even_what_cannot_be_acted_on() {
+    let mut world = World::updating(json!([{"setWeight": 20}, {"pause": {}}]));
+    world.observed.services.clear();
+    let errors = crate::rollout::spec::check(&world.rollout, &world.observed).unwrap_err();
+    world.observed.traffic.fuse = Some(crate::traffic::FuseTrip {
+        proxy: "p-1".to_owned(),
+        revision: world.status().current_pod_hash.unwrap(),
+        reason: "9 of 9".to_owned(),
+    });
+    let plan = super::super::refuse(&world.rollout, &errors, &world.observed, world.now);
+    assert!(matches!(
+        &plan.actions[..],
+        [super::super::Action::OrderTraffic { order, lowers: true }] if order.weight == 0
+    ));
+    assert_eq!(plan.status.unwrap().abort, Some(true));
 }
