@@ -83,7 +83,10 @@ impl Exe {
 
     /// A command line that runs `part`.
     pub fn command(&self, part: Part, arguments: impl IntoIterator<Item = String>) -> Vec<String> {
-        let own = [self.0.to_string_lossy().into_owned(), part.word().to_owned()];
+        let own = [
+            self.0.to_string_lossy().into_owned(),
+            part.word().to_owned(),
+        ];
         own.into_iter().chain(arguments).collect()
     }
 }
@@ -100,7 +103,10 @@ mod tests {
             (&["sluice", "up"], None),
             (&["sluice", "up", "__proxy"], None),
             (&["sluice", "__proxy", "up"], Some(Part::Proxy)),
-            (&["sluice", "__supervise", "--", "x"], Some(Part::Supervisor)),
+            (
+                &["sluice", "__supervise", "--", "x"],
+                Some(Part::Supervisor),
+            ),
             (&["sluice", "__app"], Some(Part::App)),
         ];
         for (arguments, expected) in table {

@@ -77,7 +77,9 @@ pub struct Look {
 
 /// The lines about the Rollout and its tree.
 pub fn render(input: &TreeInput, look: Look, now: Timestamp) -> String {
-    let header = ["NAME", "KIND", "STATUS", "AGE", "INFO"].map(Text::plain).to_vec();
+    let header = ["NAME", "KIND", "STATUS", "AGE", "INFO"]
+        .map(Text::plain)
+        .to_vec();
     let mut rows = vec![header];
     rows.extend(root(input, look.detail, now).rows());
     let tree = columns::aligned(&rows, look.paint);
@@ -89,7 +91,10 @@ fn head(input: &TreeInput, paint: Paint) -> String {
     let phase = Phase::of(rollout);
     let mut lines = vec![
         ("Name:", Text::plain(rollout.name_any())),
-        ("Namespace:", Text::plain(rollout.namespace().unwrap_or_default())),
+        (
+            "Namespace:",
+            Text::plain(rollout.namespace().unwrap_or_default()),
+        ),
         ("Status:", State::new(phase.icon(), &phase.word).text()),
     ];
     if !phase.message.is_empty() {
@@ -118,7 +123,10 @@ fn strategy(input: &TreeInput) -> Vec<(&'static str, Text)> {
     vec![
         ("Strategy:", Text::plain("Canary")),
         ("  Step:", Text::plain(progress.step().unwrap_or_default())),
-        ("  SetWeight:", Text::plain(progress.set_weight().to_string())),
+        (
+            "  SetWeight:",
+            Text::plain(progress.set_weight().to_string()),
+        ),
         ("  ActualWeight:", Text::plain(actual.to_string())),
     ]
 }
@@ -130,7 +138,10 @@ fn replicas(rollout: &Rollout) -> [(&'static str, i32); 5] {
         ("  Current:", status.replicas.unwrap_or_default()),
         ("  Updated:", status.updated_replicas.unwrap_or_default()),
         ("  Ready:", status.ready_replicas.unwrap_or_default()),
-        ("  Available:", status.available_replicas.unwrap_or_default()),
+        (
+            "  Available:",
+            status.available_replicas.unwrap_or_default(),
+        ),
     ]
 }
 
@@ -155,13 +166,21 @@ fn root(input: &TreeInput, detail: Detail, now: Timestamp) -> Node {
 
 /// A revision and what belongs to it.
 fn branch(input: &TreeInput, number: i64, detail: Detail, now: Timestamp) -> Node {
-    let mut sets: Vec<_> =
-        sets_of(input, &input.rollout).filter(|set| revision(*set) == number).collect();
+    let mut sets: Vec<_> = sets_of(input, &input.rollout)
+        .filter(|set| revision(*set) == number)
+        .collect();
     sets.sort_by_key(|set| set.name_any());
-    let experiments = experiments_of(input).into_iter().filter(|one| revision(*one) == number);
-    let runs = runs_of(input, &input.rollout).into_iter().filter(|run| revision(*run) == number);
+    let experiments = experiments_of(input)
+        .into_iter()
+        .filter(|one| revision(*one) == number);
+    let runs = runs_of(input, &input.rollout)
+        .into_iter()
+        .filter(|run| revision(*run) == number);
     let mut children: Vec<Node> = Vec::new();
-    children.extend(sets.iter().map(|set| sets::node(input, set, &sets::tags(input, set), now)));
+    children.extend(
+        sets.iter()
+            .map(|set| sets::node(input, set, &sets::tags(input, set), now)),
+    );
     children.extend(experiments.map(|one| experiment(input, one, detail, now)));
     children.extend(runs.map(|run| runs::node(run, detail, now)));
     Node {
@@ -187,7 +206,9 @@ fn experiment(input: &TreeInput, one: &Experiment, detail: Detail, now: Timestam
         kind: "Experiment",
         age: age::since(created(one), now),
         info: Text::default(),
-        children: sets.chain(runs.iter().map(|run| runs::node(run, detail, now))).collect(),
+        children: sets
+            .chain(runs.iter().map(|run| runs::node(run, detail, now)))
+            .collect(),
         state,
     }
 }

@@ -76,14 +76,20 @@ pub struct UpArgs {
 }
 
 fn image(text: &str) -> Result<String, String> {
-    ImageCommands::default().add(text).map_err(|error| error.to_string())?;
+    ImageCommands::default()
+        .add(text)
+        .map_err(|error| error.to_string())?;
     Ok(text.to_owned())
 }
 
 fn proxies(text: &str) -> Result<usize, String> {
-    let number = text.parse().map_err(|_| format!("{text:?} is not a number"))?;
+    let number = text
+        .parse()
+        .map_err(|_| format!("{text:?} is not a number"))?;
     let accepted = (1..=MAX_PROXIES).contains(&number);
-    accepted.then_some(number).ok_or_else(|| format!("1 to {MAX_PROXIES} are accepted"))
+    accepted
+        .then_some(number)
+        .ok_or_else(|| format!("1 to {MAX_PROXIES} are accepted"))
 }
 
 /// What is told when everything is ready.
@@ -185,7 +191,10 @@ impl<'a> Ready<'a> {
             kubeconfig: &cluster.kubeconfig,
             api: url(&cluster.api),
             proxy: fleets.values().next().map(url),
-            fleets: fleets.iter().map(|(name, address)| (name.clone(), url(address))).collect(),
+            fleets: fleets
+                .iter()
+                .map(|(name, address)| (name.clone(), url(address)))
+                .collect(),
         }
     }
 
@@ -195,9 +204,19 @@ impl<'a> Ready<'a> {
             format!("API server   {}", self.api),
             format!("kubeconfig   {}", self.kubeconfig.display()),
         ];
-        lines.extend(self.fleets.iter().map(|(name, url)| format!("fleet        {name}: {url}")));
-        lines.push(format!("pods' logs   {}", cluster.dir.join("pods").display()));
-        lines.extend(logs.iter().map(|log| format!("log          {}", log.display())));
+        lines.extend(
+            self.fleets
+                .iter()
+                .map(|(name, url)| format!("fleet        {name}: {url}")),
+        );
+        lines.push(format!(
+            "pods' logs   {}",
+            cluster.dir.join("pods").display()
+        ));
+        lines.extend(
+            logs.iter()
+                .map(|log| format!("log          {}", log.display())),
+        );
         lines.push(String::new());
         lines.push(format!("  export KUBECONFIG={}", self.kubeconfig.display()));
         lines.push("  kubectl get rollouts".to_owned());
@@ -238,7 +257,10 @@ impl Signals {
 pub(crate) fn begin_log() {
     let filter = EnvFilter::try_from_env("SLUICE_LOG").unwrap_or_else(|_| EnvFilter::new("error"));
     // A second start in the same process (tests) keeps the first one's log.
-    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .try_init();
 }
 
 /// A reader that is gone stops nothing.

@@ -57,7 +57,9 @@ pub enum Verb {
 pub fn main(verb: &Verb) -> ExitCode {
     // A second provider in the graph would make kube's choice ambiguous; aws-lc-rs is the one.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
     let done = match runtime {
         Ok(runtime) => runtime.block_on(run(verb)),
         Err(cause) => Err(Failure::Output(cause)),
@@ -79,8 +81,12 @@ async fn run(verb: &Verb) -> Result<(), Failure> {
     let cluster = Cluster::reach(verb.cluster()).await?;
     let (mut out, mut err) = (io::stdout(), io::stderr());
     let is_terminal = out.is_terminal();
-    let mut console =
-        Console { out: &mut out, err: &mut err, is_terminal, clock: Clock::system() };
+    let mut console = Console {
+        out: &mut out,
+        err: &mut err,
+        is_terminal,
+        clock: Clock::system(),
+    };
     verb.run(&cluster, &mut console).await
 }
 

@@ -78,8 +78,7 @@ impl Shop {
 
     /// The Rollout with this version of the app.
     pub fn rollout(&self, version: Version) -> Value {
-        let analysis = self.analysis.then(|| json!({"templates": [{"templateName": "errors"}]}));
-        json!({
+        let mut rollout = json!({
             "apiVersion": "argoproj.io/v1alpha1",
             "kind": "Rollout",
             "metadata": {"name": "shop", "namespace": "default"},
@@ -93,10 +92,14 @@ impl Shop {
                     "trafficRouting": {"plugins": {"sluice/proxy": self.proxy}},
                     "steps": self.steps,
                     "scaleDownDelaySeconds": 1,
-                    "analysis": analysis,
                 }},
             },
-        })
+        });
+        if self.analysis {
+            let analysis = json!({"templates": [{"templateName": "errors"}]});
+            rollout["spec"]["strategy"]["canary"]["analysis"] = analysis;
+        }
+        rollout
     }
 
     fn template(&self, version: Version) -> Value {

@@ -65,7 +65,9 @@ struct AppArgs {
 fn share(text: &str) -> Result<f64, String> {
     let share: f64 = text.parse().map_err(|error| format!("{text:?}: {error}"))?;
     let accepted = (0.0..=1.0).contains(&share);
-    accepted.then_some(share).ok_or_else(|| format!("{share} is not a share: 0 to 1 is accepted"))
+    accepted
+        .then_some(share)
+        .ok_or_else(|| format!("{share} is not a share: 0 to 1 is accepted"))
 }
 
 /// Runs until SIGTERM; the first argument is the program's name.
@@ -96,10 +98,14 @@ fn tell(line: &str) {
 async fn serve(args: AppArgs) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate()).context("cannot watch SIGTERM")?;
     let address = SocketAddr::new(args.address, args.port);
-    let listener =
-        TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
+    let listener = TcpListener::bind(address)
+        .await
+        .with_context(|| format!("cannot listen on {address}"))?;
     let app = Arc::new(App::new(args));
-    tell(&format!("version {} listens on {address}", app.args.version));
+    tell(&format!(
+        "version {} listens on {address}",
+        app.args.version
+    ));
     let stop = CancellationToken::new();
     let mut connections = JoinSet::new();
     let mut ticks = tokio::time::interval(WRITE_EVERY);
@@ -127,8 +133,9 @@ async fn connection(app: Arc<App>, stream: tokio::net::TcpStream, stop: Cancella
         let app = Arc::clone(&app);
         async move { Ok::<_, std::convert::Infallible>(app.answer(request).await) }
     });
-    let connection =
-        http1::Builder::new().timer(TokioTimer::new()).serve_connection(TokioIo::new(stream), service);
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .serve_connection(TokioIo::new(stream), service);
     let mut connection = std::pin::pin!(connection);
     // How a peer leaves is its own affair.
     let _ = tokio::select! {
@@ -158,9 +165,14 @@ struct Counted {
 impl App {
     fn new(args: AppArgs) -> Self {
         let pid = std::process::id();
-        let file = args.ledger_dir.join(ledger::file_name(args.version, args.address, pid));
+        let file = args
+            .ledger_dir
+            .join(ledger::file_name(args.version, args.address, pid));
         let counted = Counted {
-            ledger: Ledger { version: args.version, ..Ledger::default() },
+            ledger: Ledger {
+                version: args.version,
+                ..Ledger::default()
+            },
             // Another seed for each pod, and the same demo every time.
             random: fastrand::Rng::with_seed(match args.address {
                 IpAddr::V4(address) => u64::from(u32::from(address)),
@@ -168,7 +180,12 @@ impl App {
             }),
             changed: true,
         };
-        Self { args, clock: Clock::system(), file, counted: Mutex::new(counted) }
+        Self {
+            args,
+            clock: Clock::system(),
+            file,
+            counted: Mutex::new(counted),
+        }
     }
 
     async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
@@ -183,7 +200,10 @@ impl App {
             return self.response(StatusCode::OK, format!("version {}\n", self.args.version));
         }
         self.failed();
-        self.response(StatusCode::INTERNAL_SERVER_ERROR, "this version is broken\n".to_owned())
+        self.response(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "this version is broken\n".to_owned(),
+        )
     }
 
     /// Counts a request that has come in; whether it is to fail.
@@ -206,7 +226,9 @@ impl App {
     fn response(&self, status: StatusCode, text: String) -> Response<Full<Bytes>> {
         let mut response = Response::new(Full::from(text));
         *response.status_mut() = status;
-        response.headers_mut().insert(VERSION_HEADER, u16::from(self.args.version).into());
+        response
+            .headers_mut()
+            .insert(VERSION_HEADER, u16::from(self.args.version).into());
         response
     }
 
@@ -218,7 +240,9 @@ impl App {
             }
             counted.ledger.clone()
         };
-        ledger.write(&self.file).with_context(|| format!("cannot write {}", self.file.display()))
+        ledger
+            .write(&self.file)
+            .with_context(|| format!("cannot write {}", self.file.display()))
     }
 
     fn counted(&self) -> MutexGuard<'_, Counted> {

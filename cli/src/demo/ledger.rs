@@ -1,8 +1,8 @@
 //! The load's own ledger: what its users experienced. Every request has exactly one outcome, and
 //! for each user the versions that answered stand in the order in which they did.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use jiff::{SignedDuration, Timestamp};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// How far back [`Ledger::recent`] looks.
 const RECENT: SignedDuration = SignedDuration::from_secs(2);
@@ -106,7 +106,10 @@ impl Ledger {
 
     fn incident(&mut self, exchange: &Exchange, what: &'static str) {
         if self.incidents.len() < MAX_INCIDENTS {
-            self.incidents.push(Incident { exchange: exchange.clone(), what });
+            self.incidents.push(Incident {
+                exchange: exchange.clone(),
+                what,
+            });
         }
     }
 
@@ -154,27 +157,40 @@ impl Ledger {
 
     /// Users whom `new` had answered, and then `old` again.
     pub fn side_changes(&self, old: u8, new: u8) -> usize {
-        self.users.values().filter(|user| user.returned.contains(&(old, new))).count()
+        self.users
+            .values()
+            .filter(|user| user.returned.contains(&(old, new)))
+            .count()
     }
 
     /// How the answers of the last two seconds were spread over versions 1 to 3, in per cent.
     pub fn recent(&self) -> [f64; 3] {
         let all = self.recent.len().max(1) as f64;
         [1, 2, 3].map(|version| {
-            let count = self.recent.iter().filter(|(_, answered)| *answered == version).count();
+            let count = self
+                .recent
+                .iter()
+                .filter(|(_, answered)| *answered == version)
+                .count();
             count as f64 * 100.0 / all
         })
     }
 
     /// What went wrong for users, in words; empty when nothing did.
     pub fn failures_in_words(&self) -> String {
-        let statuses = self.refused.iter().map(|(status, n)| format!("{n} answered {status}"));
+        let statuses = self
+            .refused
+            .iter()
+            .map(|(status, n)| format!("{n} answered {status}"));
         let others = [
             (self.broken, "broken connections"),
             (self.timed_out, "without an answer in time"),
             (self.not_sent, "not sent for want of room"),
         ];
-        let others = others.into_iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}"));
+        let others = others
+            .into_iter()
+            .filter(|(n, _)| *n > 0)
+            .map(|(n, what)| format!("{n} {what}"));
         statuses.chain(others).collect::<Vec<_>>().join(", ")
     }
 
@@ -213,17 +229,32 @@ mod tests {
 
     /// A good answer after ten milliseconds.
     fn good(user: usize, sent: i64, version: u8) -> Exchange {
-        let outcome = Outcome::Answered(Answer { version, fallback: false });
-        Exchange { user, sent: at(sent), ended: at(sent + 10), outcome }
+        let outcome = Outcome::Answered(Answer {
+            version,
+            fallback: false,
+        });
+        Exchange {
+            user,
+            sent: at(sent),
+            ended: at(sent + 10),
+            outcome,
+        }
     }
 
     fn other(outcome: Outcome) -> Exchange {
-        Exchange { user: 0, sent: at(0), ended: at(10), outcome }
+        Exchange {
+            user: 0,
+            sent: at(0),
+            ended: at(10),
+            outcome,
+        }
     }
 
     fn ledger(exchanges: &[Exchange]) -> Ledger {
         let mut ledger = Ledger::default();
-        exchanges.iter().for_each(|exchange| ledger.record(exchange));
+        exchanges
+            .iter()
+            .for_each(|exchange| ledger.record(exchange));
         ledger
     }
 
@@ -241,7 +272,10 @@ mod tests {
         ];
         let ledger = ledger(&exchanges);
         assert_eq!((ledger.requests(), ledger.failures()), (8, 6));
-        assert_eq!([1, 2, 3].map(|version| ledger.answers_of(version)), [1, 1, 0]);
+        assert_eq!(
+            [1, 2, 3].map(|version| ledger.answers_of(version)),
+            [1, 1, 0]
+        );
         assert_eq!(
             ledger.failures_in_words(),
             "2 answered 500, 1 answered 503, 1 broken connections, 1 without an answer in time, \
@@ -251,28 +285,55 @@ mod tests {
 
     #[test]
     fn a_user_who_goes_back_changes_sides_once() {
-        let back = [good(7, 0, 1), good(7, 20, 2), good(7, 40, 1), good(7, 60, 2), good(7, 80, 1)];
+        let back = [
+            good(7, 0, 1),
+            good(7, 20, 2),
+            good(7, 40, 1),
+            good(7, 60, 2),
+            good(7, 80, 1),
+        ];
         let ledger = ledger(&back);
         assert_eq!(ledger.side_changes(1, 2), 1);
         assert_eq!(ledger.turns_of(7), [1, 2, 1, 2, 1]);
-        let incidents: Vec<_> = ledger.incidents().iter().map(|it| it.exchange.sent).collect();
+        let incidents: Vec<_> = ledger
+            .incidents()
+            .iter()
+            .map(|it| it.exchange.sent)
+            .collect();
         assert_eq!(incidents, [at(40), at(80)]);
     }
 
     #[test]
     fn what_is_no_change_of_sides() {
-        let fallback = Outcome::Answered(Answer { version: 1, fallback: true });
+        let fallback = Outcome::Answered(Answer {
+            version: 1,
+            fallback: true,
+        });
         let table: [(&str, Vec<Exchange>); 4] = [
-            ("onwards", vec![good(1, 0, 1), good(1, 20, 2), good(1, 40, 2)]),
-            ("overtaken: sent before the new one had answered", vec![good(1, 5, 2), good(1, 10, 1)]),
+            (
+                "onwards",
+                vec![good(1, 0, 1), good(1, 20, 2), good(1, 40, 2)],
+            ),
+            (
+                "overtaken: sent before the new one had answered",
+                vec![good(1, 5, 2), good(1, 10, 1)],
+            ),
             (
                 "by fallback",
                 vec![
                     good(1, 0, 2),
-                    Exchange { user: 1, sent: at(50), ended: at(60), outcome: fallback },
+                    Exchange {
+                        user: 1,
+                        sent: at(50),
+                        ended: at(60),
+                        outcome: fallback,
+                    },
                 ],
             ),
-            ("release 3 is aborted", vec![good(1, 0, 2), good(1, 20, 3), good(1, 40, 2)]),
+            (
+                "release 3 is aborted",
+                vec![good(1, 0, 2), good(1, 20, 3), good(1, 40, 2)],
+            ),
         ];
         for (what, exchanges) in table {
             assert_eq!(ledger(&exchanges).side_changes(1, 2), 0, "{what}");
@@ -281,7 +342,12 @@ mod tests {
 
     #[test]
     fn recent_looks_back_two_seconds() {
-        let ledger = ledger(&[good(1, 0, 1), good(1, 1000, 1), good(2, 2500, 2), good(3, 2600, 2)]);
+        let ledger = ledger(&[
+            good(1, 0, 1),
+            good(1, 1000, 1),
+            good(2, 2500, 2),
+            good(3, 2600, 2),
+        ]);
         let [one, two, three] = ledger.recent();
         assert!((one - 33.3).abs() < 0.1 && (two - 66.7).abs() < 0.1 && three == 0.0);
     }

@@ -76,7 +76,11 @@ impl Load {
         });
         let stop = CancellationToken::new();
         let pacer = tokio::spawn(pace(shared, stop.clone()));
-        Self { stop, pacer, ledger }
+        Self {
+            stop,
+            pacer,
+            ledger,
+        }
     }
 
     /// Looks at the ledger.
@@ -143,12 +147,18 @@ impl Shared {
     fn send(self: &Arc<Self>, user: usize) {
         let sent = self.clock.now();
         let Ok(permit) = Arc::clone(&self.room).try_acquire_owned() else {
-            let exchange = Exchange { user, sent, ended: sent, outcome: Outcome::NotSent };
+            let exchange = Exchange {
+                user,
+                sent,
+                ended: sent,
+                outcome: Outcome::NotSent,
+            };
             locked(&self.ledger).record(&exchange);
             return;
         };
         let shared = Arc::clone(self);
-        self.tasks.spawn(async move { shared.exchange(user, permit).await });
+        self.tasks
+            .spawn(async move { shared.exchange(user, permit).await });
     }
 
     async fn exchange(&self, user: usize, permit: OwnedSemaphorePermit) {
@@ -157,7 +167,12 @@ impl Shared {
             .await
             .unwrap_or(Ok(Outcome::TimedOut))
             .unwrap_or(Outcome::Broken);
-        let exchange = Exchange { user, sent, ended: self.clock.now(), outcome };
+        let exchange = Exchange {
+            user,
+            sent,
+            ended: self.clock.now(),
+            outcome,
+        };
         locked(&self.ledger).record(&exchange);
         drop(permit);
     }
@@ -204,11 +219,14 @@ impl Shared {
 
 fn outcome(status: u16, headers: &HeaderMap) -> Outcome {
     const OK: u16 = 200;
-    let version = headers.get(VERSION_HEADER).and_then(|value| value.to_str().ok()?.parse().ok());
+    let version = headers
+        .get(VERSION_HEADER)
+        .and_then(|value| value.to_str().ok()?.parse().ok());
     match version {
-        Some(version) if status == OK => {
-            Outcome::Answered(Answer { version, fallback: headers.contains_key(FALLBACK_HEADER) })
-        }
+        Some(version) if status == OK => Outcome::Answered(Answer {
+            version,
+            fallback: headers.contains_key(FALLBACK_HEADER),
+        }),
         _ => Outcome::Refused(status),
     }
 }
@@ -224,7 +242,14 @@ mod tests {
 
     #[test]
     fn requests_are_due_by_the_clock() {
-        let table = [(0, 0), (1, 0), (4, 1), (1000, RATE), (60_000, 60 * RATE), (-5, 0)];
+        let table = [
+            (0, 0),
+            (1, 0),
+            (4, 1),
+            (1000, RATE),
+            (60_000, 60 * RATE),
+            (-5, 0),
+        ];
         for (elapsed, expected) in table {
             assert_eq!(due(elapsed), expected, "{elapsed} ms");
         }
@@ -233,13 +258,24 @@ mod tests {
     #[test]
     fn an_answer_counts_if_the_app_gave_it_and_it_is_good() {
         let headers = |pairs: &[(&'static str, &str)]| -> HeaderMap {
-            pairs.iter().map(|(k, v)| (k.parse().unwrap(), v.parse().unwrap())).collect()
+            pairs
+                .iter()
+                .map(|(k, v)| (k.parse().unwrap(), v.parse().unwrap()))
+                .collect()
         };
         let answered = |version, fallback| Outcome::Answered(Answer { version, fallback });
         let table = [
             (200, headers(&[(VERSION_HEADER, "2")]), answered(2, false)),
-            (200, headers(&[(VERSION_HEADER, "1"), (FALLBACK_HEADER, "stable")]), answered(1, true)),
-            (500, headers(&[(VERSION_HEADER, "3")]), Outcome::Refused(500)),
+            (
+                200,
+                headers(&[(VERSION_HEADER, "1"), (FALLBACK_HEADER, "stable")]),
+                answered(1, true),
+            ),
+            (
+                500,
+                headers(&[(VERSION_HEADER, "3")]),
+                Outcome::Refused(500),
+            ),
             (503, headers(&[]), Outcome::Refused(503)),
             // A proxy's own page is no answer of the app.
             (200, headers(&[]), Outcome::Refused(200)),

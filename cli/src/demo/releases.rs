@@ -75,8 +75,9 @@ impl Release {
     pub fn manifests(self) -> Result<Vec<Manifest>, ReleaseError> {
         let mut manifests = manifests::parse(Path::new("demo.yaml"), MANIFESTS)?;
         for manifest in &mut manifests {
-            if let Some(container) =
-                manifest.object.pointer_mut("/spec/template/spec/containers/0")
+            if let Some(container) = manifest
+                .object
+                .pointer_mut("/spec/template/spec/containers/0")
             {
                 self.put_into(container);
             }
@@ -99,14 +100,19 @@ mod tests {
 
     fn find(release: Release, kind: &str) -> Value {
         let manifests = release.manifests().unwrap();
-        manifests.into_iter().find(|m| m.object["kind"] == kind).unwrap().object
+        manifests
+            .into_iter()
+            .find(|m| m.object["kind"] == kind)
+            .unwrap()
+            .object
     }
 
     #[test]
     fn the_rollout_is_a_valid_one() {
         let object = find(Release::First, "Rollout");
         assert_eq!(object["metadata"]["name"], ROLLOUT);
-        let block = object["spec"]["strategy"]["canary"]["trafficRouting"]["plugins"][PLUGIN_NAME].clone();
+        let block =
+            object["spec"]["strategy"]["canary"]["trafficRouting"]["plugins"][PLUGIN_NAME].clone();
         let routing = ProxyRouting::parse(&block, "plugin").unwrap();
         assert_eq!(routing.sticky, Some(Sticky::Header("X-User-Id".to_owned())));
         assert!(routing.fallback_to_stable && routing.fuse.enabled);
@@ -124,13 +130,19 @@ mod tests {
 
     #[test]
     fn releases_differ_in_their_container_only() {
-        let container = |release| {
-            find(release, "Rollout")["spec"]["template"]["spec"]["containers"][0].clone()
-        };
+        let container =
+            |release| find(release, "Rollout")["spec"]["template"]["spec"]["containers"][0].clone();
         assert_eq!(container(Release::Good)["image"], "sluice-demo:2");
         assert_eq!(
             container(Release::Bad)["args"],
-            json!(["--version", "3", "--failure-rate", "0.3", "--delay-ms", "80"])
+            json!([
+                "--version",
+                "3",
+                "--failure-rate",
+                "0.3",
+                "--delay-ms",
+                "80"
+            ])
         );
         let services = |release| find(release, "Service");
         assert_eq!(services(Release::First), services(Release::Bad));

@@ -93,7 +93,11 @@ impl View {
             lines.push(labelled(label, &bar(at + 1, *share)));
         }
         let failed = format!("{} failed", grouped(self.failures));
-        let failed = if self.failures > 0 { paint.red(&failed) } else { failed };
+        let failed = if self.failures > 0 {
+            paint.red(&failed)
+        } else {
+            failed
+        };
         lines.push(labelled(
             "users",
             &format!(
@@ -109,10 +113,17 @@ impl View {
 
     /// One line for a log file.
     pub fn line(&self) -> String {
-        let shares = self.shares.iter().enumerate().filter(|(_, share)| **share > 0.0);
-        let shares: Vec<_> =
-            shares.map(|(at, share)| format!("v{} {share:.0} %", at + 1)).collect();
-        let weight = self.weight.map_or("-".to_owned(), |weight| format!("{} %", weight.canary));
+        let shares = self
+            .shares
+            .iter()
+            .enumerate()
+            .filter(|(_, share)| **share > 0.0);
+        let shares: Vec<_> = shares
+            .map(|(at, share)| format!("v{} {share:.0} %", at + 1))
+            .collect();
+        let weight = self
+            .weight
+            .map_or("-".to_owned(), |weight| format!("{} %", weight.canary));
         fit(&format!(
             "{:>5}  release {}  weight {weight:>5}  {:<20}  {:>6} requests, {} failed",
             clock(self.elapsed),
@@ -152,7 +163,9 @@ impl View {
     }
 
     fn weight_text(&self) -> String {
-        let Some(weight) = self.weight else { return "-".to_owned() };
+        let Some(weight) = self.weight else {
+            return "-".to_owned();
+        };
         let proxies = match weight.verified {
             Some(true) => ", acknowledged by every proxy",
             Some(false) => ", not yet acknowledged by every proxy",
@@ -165,8 +178,12 @@ impl View {
 fn message(label: &str, text: &str, paint: Paint) -> Vec<String> {
     let mut lines = wrapped(text, WIDTH - INDENT);
     lines.truncate(MESSAGE_LINES);
-    let bad = ["Degraded", "Failed", "Error"].iter().any(|word| text.starts_with(word));
-    let good = ["Healthy", "Successful"].iter().any(|word| text.starts_with(word));
+    let bad = ["Degraded", "Failed", "Error"]
+        .iter()
+        .any(|word| text.starts_with(word));
+    let good = ["Healthy", "Successful"]
+        .iter()
+        .any(|word| text.starts_with(word));
     let painted = |line: &String| match (bad, good) {
         (true, _) => paint.red(line),
         (_, true) => paint.green(line),
@@ -186,7 +203,10 @@ fn labelled(label: &str, text: &str) -> String {
 fn bar(version: usize, share: f64) -> String {
     let length = (share / 100.0 * BAR as f64).round() as usize;
     let length = length.clamp(usize::from(share > 0.0), BAR);
-    format!("version {version}  {:<BAR$} {share:>3.0} %", "█".repeat(length))
+    format!(
+        "version {version}  {:<BAR$} {share:>3.0} %",
+        "█".repeat(length)
+    )
 }
 
 fn clock(elapsed: Duration) -> String {
@@ -223,7 +243,11 @@ pub fn wrapped(text: &str, width: usize) -> Vec<String> {
 }
 
 fn fit(text: &str) -> String {
-    text.chars().take(WIDTH).collect::<String>().trim_end().to_owned()
+    text.chars()
+        .take(WIDTH)
+        .collect::<String>()
+        .trim_end()
+        .to_owned()
 }
 
 // === impl Paint ===

@@ -100,11 +100,17 @@ impl Stage {
         };
         let told = told.unwrap_or_else(|_| {
             let title = self.release.title();
-            Err(anyhow::anyhow!("not over after {DEADLINE:?}, in the middle of {title:?}"))
+            Err(anyhow::anyhow!(
+                "not over after {DEADLINE:?}, in the middle of {title:?}"
+            ))
         });
         if let Err(error) = told {
             let stood = std::mem::take(&mut self.fate.verdict);
-            let stood = if stood.is_empty() { stood } else { format!(" (the Rollout: {stood})") };
+            let stood = if stood.is_empty() {
+                stood
+            } else {
+                format!(" (the Rollout: {stood})")
+            };
             self.fate.verdict = format!("{error:#}{stood}");
         }
     }
@@ -135,7 +141,10 @@ impl Stage {
         std::fs::create_dir_all(&ledgers).context("cannot make a directory for ledgers")?;
         let exe = Exe::current();
         let mut images = ImageCommands::default();
-        let to = ["--ledger-dir".to_owned(), ledgers.to_string_lossy().into_owned()];
+        let to = [
+            "--ledger-dir".to_owned(),
+            ledgers.to_string_lossy().into_owned(),
+        ];
         images.insert(IMAGE, exe.command(Part::App, to));
         let cluster = Cluster::start(Options {
             exe,
@@ -151,7 +160,8 @@ impl Stage {
         }
         let fleets = cluster.ready().await?;
         let address = *fleets.get(FLEET).context("the demo's fleet is not there")?;
-        self.watch_until(&client, |seen| seen.standing("") != Standing::UnderWay).await?;
+        self.watch_until(&client, |seen| seen.standing("") != Standing::UnderWay)
+            .await?;
         while !serves(address).await {
             sleep(LOOK_EVERY).await;
         }
@@ -184,7 +194,9 @@ impl Stage {
         over: impl Fn(&Seen) -> bool,
     ) -> anyhow::Result<Seen> {
         loop {
-            let seen = Seen::look(client).await.context("cannot read the Rollout")?;
+            let seen = Seen::look(client)
+                .await
+                .context("cannot read the Rollout")?;
             let view = self.view(&seen);
             self.terminal.show(view);
             self.fate.verdict = seen.verdict();
@@ -236,7 +248,8 @@ impl Stage {
         self.write_incidents(&users);
         let summary = Summary::of(self.fate.clone(), &users, &good, &bad);
         let paint = self.terminal.paint();
-        self.terminal.say(&summary.in_words(&users.failures_in_words(), paint));
+        self.terminal
+            .say(&summary.in_words(&users.failures_in_words(), paint));
         if let Some(cluster) = self.cluster.take() {
             // Whatever is left then is ended by its supervisor.
             let _ = timeout(SHUTDOWN_WITHIN, cluster.shutdown()).await;
@@ -247,8 +260,16 @@ impl Stage {
     /// What users should not have seen, beside the logs, for who looks into it.
     fn write_incidents(&self, users: &Ledger) {
         let lines = users.incidents().iter().map(|incident| {
-            let Exchange { user, sent, ended, outcome } = &incident.exchange;
-            format!("{}: user {user}, sent {sent}, ended {ended}, {outcome:?}\n", incident.what)
+            let Exchange {
+                user,
+                sent,
+                ended,
+                outcome,
+            } = &incident.exchange;
+            format!(
+                "{}: user {user}, sent {sent}, ended {ended}, {outcome:?}\n",
+                incident.what
+            )
         });
         // The counts are in the summary; these are only the details.
         let _ = std::fs::write(self.dir.join("incidents.log"), lines.collect::<String>());

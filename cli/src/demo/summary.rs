@@ -51,7 +51,10 @@ impl Summary {
             requests: users.requests(),
             user_failures: users.failures(),
             canary_failures: good.failures + bad.failures,
-            abort_seconds: bad.burning_seconds().filter(|_| fate.aborted).map(milliseconds),
+            abort_seconds: bad
+                .burning_seconds()
+                .filter(|_| fate.aborted)
+                .map(milliseconds),
             canary_requests_until_abort: bad.requests,
             side_changes: users.side_changes(1, 2),
             verdict: fate.verdict,
@@ -66,9 +69,17 @@ impl Summary {
     /// For people.
     pub fn in_words(&self, failures: &str, paint: Paint) -> Vec<String> {
         let yes_or_no = |yes: bool, what: &str| {
-            if yes { paint.green(what) } else { paint.red(&format!("NOT {what}")) }
+            if yes {
+                paint.green(what)
+            } else {
+                paint.red(&format!("NOT {what}"))
+            }
         };
-        let failures = if failures.is_empty() { String::new() } else { format!(" ({failures})") };
+        let failures = if failures.is_empty() {
+            String::new()
+        } else {
+            format!(" ({failures})")
+        };
         let burned = match self.abort_seconds {
             Some(seconds) => format!("{seconds:.2} s after its first failure"),
             None => "-".to_owned(),
@@ -78,11 +89,26 @@ impl Summary {
             format!("Release 2 was {}.", yes_or_no(self.promoted, "promoted")),
             format!("Release 3 was {}.", yes_or_no(self.aborted, "aborted")),
             String::new(),
-            format!("  requests of users                  {:>10}", grouped(self.requests)),
-            format!("  without a good answer              {:>10}{failures}", grouped(self.user_failures)),
-            format!("  users moved back in release 2      {:>10}", self.side_changes),
-            format!("  failures that canaries answered    {:>10}", grouped(self.canary_failures)),
-            format!("  requests that release 3 received   {:>10}", grouped(self.canary_requests_until_abort)),
+            format!(
+                "  requests of users                  {:>10}",
+                grouped(self.requests)
+            ),
+            format!(
+                "  without a good answer              {:>10}{failures}",
+                grouped(self.user_failures)
+            ),
+            format!(
+                "  users moved back in release 2      {:>10}",
+                self.side_changes
+            ),
+            format!(
+                "  failures that canaries answered    {:>10}",
+                grouped(self.canary_failures)
+            ),
+            format!(
+                "  requests that release 3 received   {:>10}",
+                grouped(self.canary_requests_until_abort)
+            ),
             format!("  its last request came              {burned:>10}"),
             String::new(),
         ];
@@ -104,11 +130,21 @@ mod tests {
     fn bad() -> AppLedger {
         let at = |millis: i64| Timestamp::from_millisecond(1_800_000_000_000 + millis).ok();
         let (first_failure, last_request) = (at(0), at(1234));
-        AppLedger { version: 3, requests: 57, failures: 18, first_failure, last_request }
+        AppLedger {
+            version: 3,
+            requests: 57,
+            failures: 18,
+            first_failure,
+            last_request,
+        }
     }
 
     fn fate(aborted: bool) -> Fate {
-        Fate { promoted: true, aborted, verdict: "errors: 18 of 57".to_owned() }
+        Fate {
+            promoted: true,
+            aborted,
+            verdict: "errors: 18 of 57".to_owned(),
+        }
     }
 
     #[test]
@@ -126,7 +162,10 @@ mod tests {
 
     #[test]
     fn what_was_not_aborted_has_no_time_of_its_abort() {
-        let good = AppLedger { failures: 2, ..AppLedger::default() };
+        let good = AppLedger {
+            failures: 2,
+            ..AppLedger::default()
+        };
         let summary = Summary::of(fate(false), &Ledger::default(), &good, &bad());
         assert_eq!((summary.abort_seconds, summary.canary_failures), (None, 20));
         assert!(!summary.is_success());

@@ -20,7 +20,9 @@ pub struct Terminal {
 
 enum Form {
     /// So many lines are on the screen already.
-    Block { lines: usize },
+    Block {
+        lines: usize,
+    },
     Lines,
 }
 
@@ -44,9 +46,22 @@ impl Terminal {
         };
         let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
         let colourless = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        let form = if is_terminal && !dumb { Form::Block { lines: 0 } } else { Form::Lines };
-        let paint = if is_terminal && !colourless { Paint::Colour } else { Paint::Plain };
-        Self { out, form, paint, shown: View::default() }
+        let form = if is_terminal && !dumb {
+            Form::Block { lines: 0 }
+        } else {
+            Form::Lines
+        };
+        let paint = if is_terminal && !colourless {
+            Paint::Colour
+        } else {
+            Paint::Plain
+        };
+        Self {
+            out,
+            form,
+            paint,
+            shown: View::default(),
+        }
     }
 
     /// Whether colours may be used.
@@ -66,7 +81,11 @@ impl Terminal {
                 let all: Vec<_> = line.into_iter().chain(changes).collect();
                 let _ = all.iter().try_for_each(|line| writeln!(self.out, "{line}"));
                 // What has been told must not be told again; the time of the last line stays.
-                let elapsed = if due { view.elapsed } else { self.shown.elapsed };
+                let elapsed = if due {
+                    view.elapsed
+                } else {
+                    self.shown.elapsed
+                };
                 self.shown = View { elapsed, ..view };
                 return;
             }
@@ -82,13 +101,17 @@ impl Terminal {
         if let Form::Block { lines } = &mut self.form {
             *lines = 0;
         }
-        let _ = lines.iter().try_for_each(|line| writeln!(self.out, "{line}"));
+        let _ = lines
+            .iter()
+            .try_for_each(|line| writeln!(self.out, "{line}"));
         let _ = self.out.flush();
     }
 
     fn redraw(&mut self, view: &View) -> io::Result<()> {
         let block = view.block(self.paint);
-        let Form::Block { lines } = &mut self.form else { return Ok(()) };
+        let Form::Block { lines } = &mut self.form else {
+            return Ok(());
+        };
         if *lines > 0 {
             // Up to the first line of what was drawn.
             write!(self.out, "\x1b[{lines}A")?;

@@ -48,9 +48,18 @@ impl Seen {
 
     fn of(rollout: &Rollout) -> Self {
         let status = rollout.status.clone().unwrap_or_default();
-        let canary = rollout.spec.strategy.as_ref().and_then(|it| it.canary.as_ref());
-        let steps = canary.and_then(|it| it.steps.as_deref()).unwrap_or_default();
-        let generation = rollout.metadata.generation.map(|generation| generation.to_string());
+        let canary = rollout
+            .spec
+            .strategy
+            .as_ref()
+            .and_then(|it| it.canary.as_ref());
+        let steps = canary
+            .and_then(|it| it.steps.as_deref())
+            .unwrap_or_default();
+        let generation = rollout
+            .metadata
+            .generation
+            .map(|generation| generation.to_string());
         Self {
             up_to_date: generation.is_some() && status.observed_generation == generation,
             steps: steps.iter().map(|step| step.set_weight).collect(),
@@ -60,7 +69,11 @@ impl Seen {
     }
 
     fn run(&self) -> Option<&RolloutAnalysisRunStatus> {
-        self.status.canary.as_ref()?.current_background_analysis_run_status.as_ref()
+        self.status
+            .canary
+            .as_ref()?
+            .current_background_analysis_run_status
+            .as_ref()
     }
 
     /// How the release stands that replaces the pods of `old_hash`.
@@ -86,7 +99,11 @@ impl Seen {
     }
 
     fn phase(&self) -> String {
-        self.status.phase.as_ref().map(ToString::to_string).unwrap_or_default()
+        self.status
+            .phase
+            .as_ref()
+            .map(ToString::to_string)
+            .unwrap_or_default()
     }
 
     /// Phase and message.
@@ -96,13 +113,22 @@ impl Seen {
 
     /// The message alone, or the phase where there is none.
     pub fn verdict(&self) -> String {
-        self.status.message.clone().filter(|text| !text.is_empty()).unwrap_or_else(|| self.phase())
+        self.status
+            .message
+            .clone()
+            .filter(|text| !text.is_empty())
+            .unwrap_or_else(|| self.phase())
     }
 
     /// The background analysis: its phase, and its message or what each metric last found.
     pub fn analysis(&self) -> String {
-        let Some(run) = self.run() else { return String::new() };
-        let metrics = self.metrics.iter().map(|(name, value)| format!("{name} {value}"));
+        let Some(run) = self.run() else {
+            return String::new();
+        };
+        let metrics = self
+            .metrics
+            .iter()
+            .map(|(name, value)| format!("{name} {value}"));
         let metrics = metrics.collect::<Vec<_>>().join("; ");
         let message = run.message.clone().filter(|message| !message.is_empty());
         said(&run.status.to_string(), Some(&message.unwrap_or(metrics)))
@@ -111,14 +137,21 @@ impl Seen {
     /// The weight in force.
     pub fn weight(&self) -> Option<Weight> {
         let weights = self.status.canary.as_ref()?.weights.as_ref()?;
-        Some(Weight { canary: weights.canary.weight, verified: weights.verified })
+        Some(Weight {
+            canary: weights.canary.weight,
+            verified: weights.verified,
+        })
     }
 
     /// The steps that set a weight. The steps behind one belong to it.
     pub fn steps(&self) -> Vec<Step> {
         let now = self.status.current_step_index.unwrap_or(0);
         let now = usize::try_from(now).unwrap_or(0);
-        let starts = self.steps.iter().enumerate().filter(|(_, weight)| weight.is_some());
+        let starts = self
+            .steps
+            .iter()
+            .enumerate()
+            .filter(|(_, weight)| weight.is_some());
         let starts: Vec<_> = starts.map(|(at, _)| at).chain([self.steps.len()]).collect();
         let pairs = starts.windows(2).filter_map(|pair| match *pair {
             [begin, end] => Some((begin, end)),
@@ -130,7 +163,10 @@ impl Seen {
                 _ if now >= begin => Progress::Now,
                 _ => Progress::Ahead,
             };
-            Some(Step { weight: (*self.steps.get(begin)?)?, progress })
+            Some(Step {
+                weight: (*self.steps.get(begin)?)?,
+                progress,
+            })
         };
         pairs.filter_map(step).collect()
     }
@@ -138,8 +174,14 @@ impl Seen {
 
 /// A metric, and the value of its last measurement or its phase.
 fn found(result: &MetricResult) -> (String, String) {
-    let value = result.measurements.last().and_then(|last| last.value.clone());
-    (result.name.clone(), value.unwrap_or_else(|| result.phase.to_string()))
+    let value = result
+        .measurements
+        .last()
+        .and_then(|last| last.value.clone());
+    (
+        result.name.clone(),
+        value.unwrap_or_else(|| result.phase.to_string()),
+    )
 }
 
 fn said(phase: &str, message: Option<&str>) -> String {
@@ -158,7 +200,9 @@ mod tests {
 
     fn seen(status: Value) -> Seen {
         let manifests = Release::Good.manifests().unwrap();
-        let rollout = manifests.into_iter().find(|m| m.object["kind"] == "Rollout");
+        let rollout = manifests
+            .into_iter()
+            .find(|m| m.object["kind"] == "Rollout");
         let mut object = rollout.unwrap().object;
         object["metadata"]["generation"] = json!(2);
         object["status"] = status;
@@ -172,14 +216,35 @@ mod tests {
                    "phase": phase, "abort": abort})
         };
         let table = [
-            (status("1", "old", "old", "Healthy", false), Standing::UnderWay),
-            (status("2", "old", "old", "Healthy", false), Standing::UnderWay),
-            (status("2", "new", "old", "Progressing", false), Standing::UnderWay),
-            (status("2", "new", "new", "Progressing", false), Standing::UnderWay),
-            (status("2", "new", "new", "Healthy", false), Standing::Promoted),
-            (status("2", "new", "old", "Degraded", true), Standing::Aborted),
+            (
+                status("1", "old", "old", "Healthy", false),
+                Standing::UnderWay,
+            ),
+            (
+                status("2", "old", "old", "Healthy", false),
+                Standing::UnderWay,
+            ),
+            (
+                status("2", "new", "old", "Progressing", false),
+                Standing::UnderWay,
+            ),
+            (
+                status("2", "new", "new", "Progressing", false),
+                Standing::UnderWay,
+            ),
+            (
+                status("2", "new", "new", "Healthy", false),
+                Standing::Promoted,
+            ),
+            (
+                status("2", "new", "old", "Degraded", true),
+                Standing::Aborted,
+            ),
             // Degraded for another reason is no verdict.
-            (status("2", "new", "old", "Degraded", false), Standing::UnderWay),
+            (
+                status("2", "new", "old", "Degraded", false),
+                Standing::UnderWay,
+            ),
         ];
         for (status, expected) in table {
             assert_eq!(seen(status.clone()).standing("old"), expected, "{status}");
@@ -198,8 +263,15 @@ mod tests {
         ];
         for (index, expected) in table {
             let steps = seen(json!({"currentStepIndex": index})).steps();
-            assert_eq!(steps.iter().map(|step| step.progress).collect::<Vec<_>>(), expected, "{index}");
-            assert_eq!(steps.iter().map(|step| step.weight).collect::<Vec<_>>(), [10, 30, 60, 100]);
+            assert_eq!(
+                steps.iter().map(|step| step.progress).collect::<Vec<_>>(),
+                expected,
+                "{index}"
+            );
+            assert_eq!(
+                steps.iter().map(|step| step.weight).collect::<Vec<_>>(),
+                [10, 30, 60, 100]
+            );
         }
     }
 }

@@ -13,19 +13,29 @@ const EXPERIMENT_TEMPLATE: &str = "experiment.argoproj.io/template-name";
 pub(super) fn lines(input: &TreeInput) -> Vec<Text> {
     let mut images: BTreeMap<&str, Tags> = BTreeMap::new();
     for set in sets_of(input, &input.rollout) {
-        let tags: Vec<String> = sets::tags(input, set).into_iter().map(ToOwned::to_owned).collect();
+        let tags: Vec<String> = sets::tags(input, set)
+            .into_iter()
+            .map(ToOwned::to_owned)
+            .collect();
         for image in sets::images(set) {
             images.entry(image).or_default().add(&tags);
         }
     }
-    for set in input.experiments.iter().flat_map(|one| sets_of(input, one.as_ref())) {
+    for set in input
+        .experiments
+        .iter()
+        .flat_map(|one| sets_of(input, one.as_ref()))
+    {
         let template = annotation(set, EXPERIMENT_TEMPLATE);
         let tags: Vec<String> = template.iter().map(|name| format!("Σ:{name}")).collect();
         for image in sets::images(set) {
             images.entry(image).or_default().add(&tags);
         }
     }
-    images.into_iter().map(|(image, tags)| tags.line(image)).collect()
+    images
+        .into_iter()
+        .map(|(image, tags)| tags.line(image))
+        .collect()
 }
 
 /// What an image runs for: in the order given while one ReplicaSet has it, else by the alphabet.
@@ -52,6 +62,8 @@ impl Tags {
             return Text::plain(image);
         }
         let tags = Text::joined(self.tags.iter().map(|tag| Text::word(tag)), ", ");
-        Text::plain(format!("{image} (")).then(tags).then(Text::plain(")"))
+        Text::plain(format!("{image} ("))
+            .then(tags)
+            .then(Text::plain(")"))
     }
 }

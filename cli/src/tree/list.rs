@@ -47,11 +47,15 @@ pub fn table<'a>(rollouts: impl IntoIterator<Item = &'a Rollout>, shown: Columns
 
 fn row(rollout: &Rollout, shown: Columns) -> Vec<Text> {
     let phase = Phase::of(rollout);
-    let padded = |(text, (_, width)): (String, (&str, usize))| Text::plain(format!("{text:<width$}"));
+    let padded =
+        |(text, (_, width)): (String, (&str, usize))| Text::plain(format!("{text:<width$}"));
     let cells = cells(rollout, &phase).into_iter().zip(HEADINGS).map(padded);
     let mut row = Vec::new();
     if shown.namespace {
-        row.push(Text::plain(format!("{:<9}", rollout.namespace().unwrap_or_default())));
+        row.push(Text::plain(format!(
+            "{:<9}",
+            rollout.namespace().unwrap_or_default()
+        )));
     }
     row.extend(cells);
     if shown.detail == Detail::Wide {
@@ -75,9 +79,15 @@ fn cells(rollout: &Rollout, phase: &Phase) -> [String; 9] {
         rollout.name_any(),
         strategy.to_owned(),
         phase.word.clone(),
-        progress.and_then(Progress::step).unwrap_or_else(|| "-".to_owned()),
+        progress
+            .and_then(Progress::step)
+            .unwrap_or_else(|| "-".to_owned()),
         weight.unwrap_or_else(|| "-".to_owned()),
-        format!("{}/{}", count(status.ready_replicas), count(status.replicas)),
+        format!(
+            "{}/{}",
+            count(status.ready_replicas),
+            count(status.replicas)
+        ),
         rollout.spec.replicas.unwrap_or(1).to_string(),
         count(status.updated_replicas),
         count(status.available_replicas),
@@ -85,8 +95,14 @@ fn cells(rollout: &Rollout, phase: &Phase) -> [String; 9] {
 }
 
 fn images(rollout: &Rollout) -> String {
-    let containers = rollout.spec.template.iter().flat_map(|template| template.containers());
-    let images: Vec<&str> = containers.filter_map(crds::pod_template::Container::image).collect();
+    let containers = rollout
+        .spec
+        .template
+        .iter()
+        .flat_map(|template| template.containers());
+    let images: Vec<&str> = containers
+        .filter_map(crds::pod_template::Container::image)
+        .collect();
     images.join(",")
 }
 
@@ -116,7 +132,13 @@ mod tests {
 
     #[test]
     fn the_table_is_argos() {
-        let table = table(&both(), Columns { namespace: false, detail: Detail::Usual });
+        let table = table(
+            &both(),
+            Columns {
+                namespace: false,
+                detail: Detail::Usual,
+            },
+        );
         let expected = "\
 NAME           STRATEGY   STATUS        STEP  SET-WEIGHT  READY  DESIRED  UP-TO-DATE  AVAILABLE
 can-guestbook  Canary     Progressing   1/3   10          1/4    5        3           2
@@ -127,9 +149,18 @@ bg-guestbook   BlueGreen  Progressing   -     -           1/4    5        3     
 
     #[test]
     fn namespace_images_and_message_are_extra() {
-        let table = table(&both()[..1], Columns { namespace: true, detail: Detail::Wide });
+        let table = table(
+            &both()[..1],
+            Columns {
+                namespace: true,
+                detail: Detail::Wide,
+            },
+        );
         let line = table.lines().nth(1).unwrap();
-        assert!(line.starts_with("test       can-guestbook  Canary"), "{line}");
+        assert!(
+            line.starts_with("test       can-guestbook  Canary"),
+            "{line}"
+        );
         assert!(line.ends_with("2          web:1   m"), "{line}");
     }
 }

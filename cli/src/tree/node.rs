@@ -41,7 +41,11 @@ impl Node {
         rows.push(self.row(prefix));
         for (index, child) in self.children.iter().enumerate() {
             let is_last = index + 1 == self.children.len();
-            let (branch, gap) = if is_last { ("└──", "   ") } else { ("├──", "│  ") };
+            let (branch, gap) = if is_last {
+                ("└──", "   ")
+            } else {
+                ("├──", "│  ")
+            };
             child.add_rows(&format!("{below}{branch}"), &format!("{below}{gap}"), rows);
         }
     }
@@ -61,7 +65,10 @@ impl Node {
 
 impl State {
     pub(super) fn new(icon: &'static str, word: impl Into<String>) -> Self {
-        Self { icon, word: word.into() }
+        Self {
+            icon,
+            word: word.into(),
+        }
     }
 
     /// Of something that has none.

@@ -38,7 +38,9 @@ impl Phase {
         };
         Self {
             word: word.as_str().to_owned(),
-            message: status.and_then(|status| status.message.clone()).unwrap_or_default(),
+            message: status
+                .and_then(|status| status.message.clone())
+                .unwrap_or_default(),
         }
     }
 
@@ -62,14 +64,20 @@ impl Phase {
     }
 
     fn progressing(message: &str) -> Self {
-        Self { word: "Progressing".to_owned(), message: message.to_owned() }
+        Self {
+            word: "Progressing".to_owned(),
+            message: message.to_owned(),
+        }
     }
 }
 
 /// Whether the status is about the newest spec. Very old controllers wrote a hash instead of a
 /// number; those count as having seen it.
 fn is_observed(rollout: &Rollout) -> bool {
-    let observed = rollout.status.as_ref().and_then(|status| status.observed_generation.as_ref());
+    let observed = rollout
+        .status
+        .as_ref()
+        .and_then(|status| status.observed_generation.as_ref());
     let Some(observed) = observed.and_then(|text| text.parse::<i64>().ok()) else {
         return true;
     };
@@ -122,8 +130,20 @@ mod tests {
         let table = [
             (3, json!({}), paused.clone(), "Paused", "m"),
             (2, json!({}), paused.clone(), "Paused", "m"),
-            (4, json!({}), paused, "Progressing", "waiting for rollout spec update to be observed"),
-            (4, json!({}), json!({"observedGeneration": "6b8f5", "phase": "Healthy"}), "Healthy", ""),
+            (
+                4,
+                json!({}),
+                paused,
+                "Progressing",
+                "waiting for rollout spec update to be observed",
+            ),
+            (
+                4,
+                json!({}),
+                json!({"observedGeneration": "6b8f5", "phase": "Healthy"}),
+                "Healthy",
+                "",
+            ),
             (
                 3,
                 json!({}),
@@ -145,11 +165,21 @@ mod tests {
                 "Healthy",
                 "",
             ),
-            (1, json!({}), Value::Null, "Progressing", "waiting for a controller to take it up"),
+            (
+                1,
+                json!({}),
+                Value::Null,
+                "Progressing",
+                "waiting for a controller to take it up",
+            ),
         ];
         for (generation, spec, status, word, message) in table {
             let expected = (word.to_owned(), message.to_owned());
-            assert_eq!(phase(generation, spec, status.clone()), expected, "{generation} {status}");
+            assert_eq!(
+                phase(generation, spec, status.clone()),
+                expected,
+                "{generation} {status}"
+            );
         }
     }
 }

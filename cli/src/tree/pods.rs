@@ -58,7 +58,11 @@ fn while_initializing(pod: &Pod) -> Option<Condition> {
     for (index, container) in statuses.iter().enumerate() {
         restarts += container.restart_count;
         if let Some(word) = initializing(pod, container, index) {
-            return Some(Condition { word: format!("Init:{word}"), ready: 0, restarts });
+            return Some(Condition {
+                word: format!("Init:{word}"),
+                ready: 0,
+                restarts,
+            });
         }
     }
     None
@@ -77,15 +81,23 @@ fn initializing(pod: &Pod, container: &ContainerStatus, index: usize) -> Option<
     if is_sidecar(pod, &container.name) && container.started == Some(true) && container.ready {
         return None;
     }
-    let waiting = state.and_then(waiting).filter(|reason| *reason != "PodInitializing");
-    let count = pod.spec.as_ref().and_then(|spec| spec.init_containers.as_ref());
+    let waiting = state
+        .and_then(waiting)
+        .filter(|reason| *reason != "PodInitializing");
+    let count = pod
+        .spec
+        .as_ref()
+        .and_then(|spec| spec.init_containers.as_ref());
     let progress = || format!("{index}/{}", count.map_or(0, Vec::len));
     Some(waiting.map_or_else(progress, ToOwned::to_owned))
 }
 
 fn is_sidecar(pod: &Pod, name: &str) -> bool {
     let spec = pod.spec.as_ref();
-    let mut containers = spec.and_then(|spec| spec.init_containers.as_ref()).into_iter().flatten();
+    let mut containers = spec
+        .and_then(|spec| spec.init_containers.as_ref())
+        .into_iter()
+        .flatten();
     containers.any(|container| {
         container.name == name && container.restart_policy.as_deref() == Some("Always")
     })
@@ -95,7 +107,11 @@ fn is_sidecar(pod: &Pod, name: &str) -> bool {
 fn while_running(pod: &Pod, word: String) -> Condition {
     let status = pod.status.as_ref();
     let containers = status.and_then(|status| status.container_statuses.as_deref());
-    let mut condition = Condition { word, ready: 0, restarts: 0 };
+    let mut condition = Condition {
+        word,
+        ready: 0,
+        restarts: 0,
+    };
     for container in containers.unwrap_or_default().iter().rev() {
         condition.restarts += container.restart_count;
         let Some(state) = &container.state else {

@@ -20,7 +20,9 @@ const LONGEST_VALUE: usize = 100;
 pub(super) fn node(run: &AnalysisRun, detail: Detail, now: Timestamp) -> Node {
     let status = run.status.as_ref();
     let phase = status.and_then(|status| status.phase.as_ref());
-    let results = status.map(|status| status.metric_results.as_slice()).unwrap_or_default();
+    let results = status
+        .map(|status| status.metric_results.as_slice())
+        .unwrap_or_default();
     let word = phase.map_or("", AnalysisPhase::as_str);
     let measurements = results.iter().flat_map(|result| &result.measurements);
     let mut children: Vec<Node> = measurements.filter_map(|one| job(one, now)).collect();
@@ -54,9 +56,8 @@ pub(super) fn state(phase: Option<&AnalysisPhase>) -> State {
 
 /// `✔ 4,✖ 1`: how many measurements ended how.
 fn counts(results: &[MetricResult]) -> Text {
-    let sum = |count: fn(&MetricResult) -> Option<i32>| -> i32 {
-        results.iter().filter_map(count).sum()
-    };
+    let sum =
+        |count: fn(&MetricResult) -> Option<i32>| -> i32 { results.iter().filter_map(count).sum() };
     let counts = [
         ("✔", sum(|result| result.successful)),
         ("✖", sum(|result| result.failed)),
@@ -86,14 +87,24 @@ fn job(measurement: &Measurement, now: Timestamp) -> Option<Node> {
 fn metric(result: &MetricResult, now: Timestamp) -> Node {
     let newest = result.measurements.last();
     let measured = newest.and_then(|one| one.message.as_ref().or(one.value.as_ref()));
-    let shown: String = result.message.as_ref().or(measured).cloned().unwrap_or_default();
+    let shown: String = result
+        .message
+        .as_ref()
+        .or(measured)
+        .cloned()
+        .unwrap_or_default();
     let line = shown.lines().next().unwrap_or_default();
     Node {
         icon: "≈",
         name: Text::plain(&result.name),
         kind: "Metric",
         state: state(Some(&result.phase)),
-        age: age::since(newest.and_then(|one| one.started_at.as_ref()).map(|time| time.0), now),
+        age: age::since(
+            newest
+                .and_then(|one| one.started_at.as_ref())
+                .map(|time| time.0),
+            now,
+        ),
         info: Text::plain(line.chars().take(LONGEST_VALUE).collect::<String>()),
         children: Vec::new(),
     }

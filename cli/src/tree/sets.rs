@@ -18,7 +18,8 @@ const SCALE_DOWN_DEADLINE: &str = "scale-down-deadline";
 pub(super) fn is_canary(set: &ReplicaSet, status: Option<&RolloutStatus>) -> bool {
     let hash = hash(set);
     status.is_some_and(|status| {
-        status.stable_rs.as_deref() != Some(hash) && status.current_pod_hash.as_deref() == Some(hash)
+        status.stable_rs.as_deref() != Some(hash)
+            && status.current_pod_hash.as_deref() == Some(hash)
     })
 }
 
@@ -59,7 +60,10 @@ pub(super) fn node(input: &TreeInput, set: &ReplicaSet, tags: &[&str], now: Time
 
 /// The images of a ReplicaSet that has pods.
 pub(super) fn images(set: &ReplicaSet) -> impl Iterator<Item = &str> {
-    let is_up = set.status.as_ref().is_some_and(|status| status.replicas > 0);
+    let is_up = set
+        .status
+        .as_ref()
+        .is_some_and(|status| status.replicas > 0);
     let spec = set.spec.as_ref().filter(|_| is_up);
     let pod = spec.and_then(|spec| spec.template.as_ref()?.spec.as_ref());
     let containers = pod.into_iter().flat_map(|pod| &pod.containers);
@@ -68,7 +72,9 @@ pub(super) fn images(set: &ReplicaSet) -> impl Iterator<Item = &str> {
 
 fn hash(set: &ReplicaSet) -> &str {
     let labels = set.metadata.labels.as_ref();
-    labels.and_then(|labels| labels.get(POD_TEMPLATE_HASH_LABEL)).map_or("", String::as_str)
+    labels
+        .and_then(|labels| labels.get(POD_TEMPLATE_HASH_LABEL))
+        .map_or("", String::as_str)
 }
 
 fn canary_tags(
@@ -81,11 +87,21 @@ fn canary_tags(
         return Vec::new();
     }
     let mut tags = vec![if canary { "canary" } else { "stable" }];
-    let alternates = strategy.canary.as_ref().is_some_and(|canary| canary.ping_pong.is_some());
+    let alternates = strategy
+        .canary
+        .as_ref()
+        .is_some_and(|canary| canary.ping_pong.is_some());
     if alternates {
-        let side = status.canary.as_ref().and_then(|canary| canary.stable_ping_pong.as_ref());
+        let side = status
+            .canary
+            .as_ref()
+            .and_then(|canary| canary.stable_ping_pong.as_ref());
         let stable_is_ping = side == Some(&PingPongSide::Ping);
-        tags.push(if stable_is_ping == canary { "pong" } else { "ping" });
+        tags.push(if stable_is_ping == canary {
+            "pong"
+        } else {
+            "ping"
+        });
     }
     tags
 }
@@ -108,12 +124,17 @@ fn blue_green_tags(status: &RolloutStatus, hash: &str) -> Vec<&'static str> {
 
 fn health(set: &ReplicaSet) -> State {
     let status = set.status.as_ref();
-    let observed = status.and_then(|status| status.observed_generation).unwrap_or_default();
+    let observed = status
+        .and_then(|status| status.observed_generation)
+        .unwrap_or_default();
     let failed = status.is_some_and(|status| {
         let mut conditions = status.conditions.iter().flatten();
-        conditions.any(|condition| condition.type_ == "ReplicaFailure" && condition.status == "True")
+        conditions
+            .any(|condition| condition.type_ == "ReplicaFailure" && condition.status == "True")
     });
-    let available = status.and_then(|status| status.available_replicas).unwrap_or_default();
+    let available = status
+        .and_then(|status| status.available_replicas)
+        .unwrap_or_default();
     let wanted = set.spec.as_ref().and_then(|spec| spec.replicas);
     if set.metadata.generation.unwrap_or_default() > observed {
         State::new("◌", "Progressing")
@@ -134,6 +155,9 @@ fn delay(set: &ReplicaSet, now: Timestamp) -> Option<String> {
     Some(match deadline {
         None => "delay:".to_owned(),
         Some(deadline) if deadline < now => "delay:passed".to_owned(),
-        Some(deadline) => format!("delay:{}", age::human(deadline.duration_since(now).as_secs())),
+        Some(deadline) => format!(
+            "delay:{}",
+            age::human(deadline.duration_since(now).as_secs())
+        ),
     })
 }

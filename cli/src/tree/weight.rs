@@ -22,7 +22,10 @@ impl<'a> Progress<'a> {
     /// The progress of a Rollout with the canary strategy.
     pub fn of(rollout: &'a Rollout) -> Option<Self> {
         let canary = rollout.spec.strategy.as_ref()?.canary.as_ref()?;
-        Some(Self { canary, status: rollout.status.as_ref() })
+        Some(Self {
+            canary,
+            status: rollout.status.as_ref(),
+        })
     }
 
     /// `3/8`: steps done, steps there are. Nothing before the first look and without steps.
@@ -41,7 +44,8 @@ impl<'a> Progress<'a> {
     /// The index after the current step; the last one stays.
     pub fn next_index(self) -> Option<i32> {
         let last = i32::try_from(self.steps().len()).unwrap_or(i32::MAX);
-        self.index().map(|index| if index < last { index + 1 } else { index })
+        self.index()
+            .map(|index| if index < last { index + 1 } else { index })
     }
 
     /// How many steps there are.
@@ -58,7 +62,9 @@ impl<'a> Progress<'a> {
             return self.all();
         };
         let done = self.steps().iter().take(current + 1).rev();
-        done.filter_map(|step| step.set_weight).next().unwrap_or_default()
+        done.filter_map(|step| step.set_weight)
+            .next()
+            .unwrap_or_default()
     }
 
     /// The weight that is: by the router where there is one, else by the pods.
@@ -66,7 +72,10 @@ impl<'a> Progress<'a> {
         if self.current().is_none() {
             return self.all();
         }
-        let available = self.status.and_then(|status| status.available_replicas).unwrap_or_default();
+        let available = self
+            .status
+            .and_then(|status| status.available_replicas)
+            .unwrap_or_default();
         if available <= 0 {
             return 0;
         }
@@ -94,7 +103,9 @@ impl<'a> Progress<'a> {
 
     fn all(self) -> i32 {
         let routing = self.canary.traffic_routing.as_ref();
-        routing.and_then(|routing| routing.max_traffic_weight).unwrap_or(ALL)
+        routing
+            .and_then(|routing| routing.max_traffic_weight)
+            .unwrap_or(ALL)
     }
 }
 
@@ -119,7 +130,11 @@ mod tests {
             (json!({}), 0, 0),
             (json!({"currentStepIndex": 0}), 0, 0),
             (json!({"currentStepIndex": 1}), 10, 0),
-            (json!({"currentStepIndex": 2, "availableReplicas": 3}), 10, 10),
+            (
+                json!({"currentStepIndex": 2, "availableReplicas": 3}),
+                10,
+                10,
+            ),
             (
                 json!({"currentStepIndex": 3, "availableReplicas": 3, "canary": {"weights":
                     {"canary": {"weight": 25}, "stable": {"weight": 75}}}}),
@@ -127,7 +142,11 @@ mod tests {
                 25,
             ),
             (json!({"currentStepIndex": 4}), 100, 100),
-            (json!({"currentStepIndex": 2, "abort": true, "availableReplicas": 3}), 0, 0),
+            (
+                json!({"currentStepIndex": 2, "abort": true, "availableReplicas": 3}),
+                0,
+                0,
+            ),
         ];
         for (status, set, actual) in table {
             let rollout = rollout(status.clone());

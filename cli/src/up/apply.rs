@@ -64,9 +64,11 @@ pub async fn apply(client: &Client, manifest: &Manifest) -> Result<Applied, Appl
     let object = title(&manifest.object);
     match apply_object(client, &manifest.object).await {
         Ok(deed) => Ok(Applied { object, deed }),
-        Err(source) => {
-            Err(ApplyError { place: manifest.place.clone(), object, source: Box::new(source) })
-        }
+        Err(source) => Err(ApplyError {
+            place: manifest.place.clone(),
+            object,
+            source: Box::new(source),
+        }),
     }
 }
 
@@ -82,9 +84,15 @@ async fn apply_object(client: &Client, object: &Value) -> Result<Deed, kube::Err
     };
     let before = live.metadata.resource_version.clone();
     let patch = patch(&last_applied(&live), &wanted);
-    let after = api.patch(name, &PatchParams::default(), &Patch::Merge(&patch)).await?;
+    let after = api
+        .patch(name, &PatchParams::default(), &Patch::Merge(&patch))
+        .await?;
     let same = before == after.metadata.resource_version;
-    Ok(if same { Deed::Unchanged } else { Deed::Configured })
+    Ok(if same {
+        Deed::Unchanged
+    } else {
+        Deed::Configured
+    })
 }
 
 fn kind_of(object: &Value) -> GroupVersionKind {
@@ -109,22 +117,32 @@ fn api_of(
 }
 
 fn text<'a>(object: &'a Value, pointer: &str) -> &'a str {
-    object.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
+    object
+        .pointer(pointer)
+        .and_then(Value::as_str)
+        .unwrap_or_default()
 }
 
 /// `rollout.argoproj.io/my-app`.
 fn title(object: &Value) -> String {
     let kind = text(object, "/kind").to_lowercase();
-    let group = text(object, "/apiVersion").split_once('/').map(|(group, _)| group);
+    let group = text(object, "/apiVersion")
+        .split_once('/')
+        .map(|(group, _)| group);
     let dot = if group.is_some() { "." } else { "" };
-    format!("{kind}{dot}{}/{}", group.unwrap_or_default(), text(object, "/metadata/name"))
+    format!(
+        "{kind}{dot}{}/{}",
+        group.unwrap_or_default(),
+        text(object, "/metadata/name")
+    )
 }
 
 /// The object with a note of itself.
 fn annotated(object: &Value) -> Value {
     let mut object = object.clone();
-    if let Some(annotations) =
-        object.pointer_mut("/metadata/annotations").and_then(Value::as_object_mut)
+    if let Some(annotations) = object
+        .pointer_mut("/metadata/annotations")
+        .and_then(Value::as_object_mut)
     {
         annotations.remove(LAST_APPLIED);
     }
@@ -141,12 +159,15 @@ fn annotated(object: &Value) -> Value {
 fn last_applied(live: &DynamicObject) -> Value {
     let annotations = live.metadata.annotations.as_ref();
     let note = annotations.and_then(|annotations| annotations.get(LAST_APPLIED));
-    note.and_then(|note| serde_json::from_str(note).ok()).unwrap_or(Value::Null)
+    note.and_then(|note| serde_json::from_str(note).ok())
+        .unwrap_or(Value::Null)
 }
 
 /// The merge patch that sets all of `wanted` and removes what only `last` has.
 fn patch(last: &Value, wanted: &Value) -> Value {
-    let Value::Object(wanted) = wanted else { return wanted.clone() };
+    let Value::Object(wanted) = wanted else {
+        return wanted.clone();
+    };
     let none = Map::new();
     let last = last.as_object().unwrap_or(&none);
     let removed = last.keys().filter(|key| !wanted.contains_key(*key));
@@ -166,7 +187,11 @@ mod tests {
     fn a_patch_sets_what_is_wanted_and_removes_what_was() {
         let table = [
             (json!(null), json!({"a": 1}), json!({"a": 1})),
-            (json!({"a": 1, "b": 2}), json!({"a": 1}), json!({"b": null, "a": 1})),
+            (
+                json!({"a": 1, "b": 2}),
+                json!({"a": 1}),
+                json!({"b": null, "a": 1}),
+            ),
             (
                 json!({"spec": {"x": 1, "y": {"z": 1}}}),
                 json!({"spec": {"y": {}}}),
@@ -184,17 +209,26 @@ mod tests {
     fn an_object_carries_a_note_of_itself_that_names_no_earlier_note() {
         let object = json!({"kind": "X", "metadata": {"name": "a"}});
         let once = annotated(&object);
-        let note = text(&once, "/metadata/annotations/kubectl.kubernetes.io~1last-applied-configuration");
+        let note = text(
+            &once,
+            "/metadata/annotations/kubectl.kubernetes.io~1last-applied-configuration",
+        );
         assert_eq!(serde_json::from_str::<Value>(note).unwrap(), object);
         let twice = annotated(&once);
-        let note = text(&twice, "/metadata/annotations/kubectl.kubernetes.io~1last-applied-configuration");
+        let note = text(
+            &twice,
+            "/metadata/annotations/kubectl.kubernetes.io~1last-applied-configuration",
+        );
         assert!(!note.contains("last-applied"), "{note}");
     }
 
     #[test]
     fn objects_are_named_as_kubectl_names_them() {
         let table = [
-            (json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "a"}}), "service/a"),
+            (
+                json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "a"}}),
+                "service/a",
+            ),
             (
                 json!({"apiVersion": "argoproj.io/v1alpha1", "kind": "Rollout", "metadata": {"name": "b"}}),
                 "rollout.argoproj.io/b",

@@ -198,7 +198,9 @@ impl Cluster {
     /// Where the controller's and the proxies' logs are.
     pub async fn logs(&self) -> Vec<PathBuf> {
         let proxies = self.fleets.logs().await;
-        std::iter::once(self.controller.log().to_owned()).chain(proxies).collect()
+        std::iter::once(self.controller.log().to_owned())
+            .chain(proxies)
+            .collect()
     }
 
     /// Waits until the controller serves and every proxy of the fleets that Rollouts name listens;
@@ -232,8 +234,12 @@ impl Cluster {
         };
         match ask::get(status, "/readyz").await {
             Ok((status, _)) if status.is_success() => None,
-            Ok((_, why)) => Some(format!("the controller is not ready: {why} (its log: {log})")),
-            Err(why) => Some(format!("the controller does not answer: {why} (its log: {log})")),
+            Ok((_, why)) => Some(format!(
+                "the controller is not ready: {why} (its log: {log})"
+            )),
+            Err(why) => Some(format!(
+                "the controller does not answer: {why} (its log: {log})"
+            )),
         }
     }
 
@@ -278,7 +284,9 @@ async fn serve(
     tasks: &mut JoinSet<()>,
     stop: &CancellationToken,
 ) -> Result<SocketAddr, ClusterError> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.map_err(ClusterError::Port)?;
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+        .await
+        .map_err(ClusterError::Port)?;
     let address = listener.local_addr().map_err(ClusterError::Port)?;
     let serving = server.serve(listener, stop.clone());
     tasks.spawn(async move {
@@ -299,7 +307,10 @@ fn write_kubeconfig(dir: &Path, api: SocketAddr) -> Result<PathBuf, ClusterError
 }
 
 fn kubelet(options: &Options, client: Client, clock: Clock, logs: Arc<Logs>) -> Kubelet {
-    let config = kubelet::Config { pod_range: options.pod_range, ..kubelet::Config::default() };
+    let config = kubelet::Config {
+        pod_range: options.pod_range,
+        ..kubelet::Config::default()
+    };
     let settings = Settings {
         shim: options.exe.shim(),
         images: options.images.clone(),
@@ -307,7 +318,12 @@ fn kubelet(options: &Options, client: Client, clock: Clock, logs: Arc<Logs>) -> 
         host_ip: config.host_ip,
     };
     let runtime = Arc::new(Processes::new(client.clone(), settings, logs));
-    Kubelet { client, clock, config, runtime }
+    Kubelet {
+        client,
+        clock,
+        config,
+        runtime,
+    }
 }
 
 fn controller(
@@ -327,13 +343,19 @@ fn controller(
         ("--leader-elect", "false".to_owned()),
         ("--ready-file", ready_file.to_string_lossy().into_owned()),
     ];
-    let arguments = arguments.into_iter().flat_map(|(flag, value)| [flag.to_owned(), value]);
+    let arguments = arguments
+        .into_iter()
+        .flat_map(|(flag, value)| [flag.to_owned(), value]);
     let argv = exe.command(Part::Controller, arguments);
     let log = dir.join("logs").join("controller.log");
     let kept = Kept {
         name: "controller".to_owned(),
         shim: exe.shim(),
-        job: Job { argv, env: inherited(), cwd: None },
+        job: Job {
+            argv,
+            env: inherited(),
+            cwd: None,
+        },
         log: log.clone(),
         grace: CONTROLLER_GRACE,
     };
@@ -343,7 +365,9 @@ fn controller(
 
 /// A port that is free now. It stays the controller's over restarts; proxies know no other.
 async fn free_port() -> io::Result<SocketAddr> {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?.local_addr()
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+        .await?
+        .local_addr()
 }
 
 fn inherited() -> Vec<(String, String)> {
@@ -354,12 +378,20 @@ fn inherited() -> Vec<(String, String)> {
 /// The status address in a file of addresses.
 fn status_of(file: &Path) -> Option<SocketAddr> {
     let addresses: serde_json::Value = serde_json::from_slice(&std::fs::read(file).ok()?).ok()?;
-    addresses["status"].as_str()?.trim_start_matches("http://").parse().ok()
+    addresses["status"]
+        .as_str()?
+        .trim_start_matches("http://")
+        .parse()
+        .ok()
 }
 
 fn cannot(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> ClusterError + use<> {
     let path = path.to_owned();
-    move |source| ClusterError::File { action, path, source }
+    move |source| ClusterError::File {
+        action,
+        path,
+        source,
+    }
 }
 
 #[cfg(test)]

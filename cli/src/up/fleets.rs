@@ -79,7 +79,10 @@ struct Proxy {
 impl Fleets {
     /// No fleet yet.
     pub fn new(plan: Plan) -> Arc<Self> {
-        Arc::new(Self { plan, running: Mutex::default() })
+        Arc::new(Self {
+            plan,
+            running: Mutex::default(),
+        })
     }
 
     /// Starts the fleets of all Rollouts, those to come included, until `stop`.
@@ -102,13 +105,18 @@ impl Fleets {
     }
 
     async fn start_for(&self, rollout: &DynamicObject) {
-        let Some(name) = fleet_of(rollout) else { return };
+        let Some(name) = fleet_of(rollout) else {
+            return;
+        };
         let mut running = self.running.lock().await;
         if running.contains_key(&name) {
             return;
         }
         if running.len() >= MAX_FLEETS {
-            tracing::error!(fleet = name, "is not started: {MAX_FLEETS} fleets run already");
+            tracing::error!(
+                fleet = name,
+                "is not started: {MAX_FLEETS} fleets run already"
+            );
             return;
         }
         match self.plan.start(&name) {
@@ -120,7 +128,10 @@ impl Fleets {
     /// Where each fleet is reached.
     pub async fn addresses(&self) -> BTreeMap<String, SocketAddr> {
         let running = self.running.lock().await;
-        running.iter().map(|(name, fleet)| (name.clone(), fleet.address)).collect()
+        running
+            .iter()
+            .map(|(name, fleet)| (name.clone(), fleet.address))
+            .collect()
     }
 
     /// Which of `wanted` do not listen with every proxy, in words.
@@ -144,7 +155,10 @@ impl Fleets {
         deed: impl AsyncFnOnce(&Keeper),
     ) -> bool {
         let running = self.running.lock().await;
-        let Some(proxy) = running.get(fleet).and_then(|fleet| fleet.proxies.get(number)) else {
+        let Some(proxy) = running
+            .get(fleet)
+            .and_then(|fleet| fleet.proxies.get(number))
+        else {
             return false;
         };
         deed(&proxy.keeper).await;
@@ -154,7 +168,10 @@ impl Fleets {
     /// The status addresses of a fleet's proxies that listen.
     pub async fn status_addresses(&self, fleet: &str) -> Vec<SocketAddr> {
         let running = self.running.lock().await;
-        let proxies = running.get(fleet).into_iter().flat_map(|fleet| &fleet.proxies);
+        let proxies = running
+            .get(fleet)
+            .into_iter()
+            .flat_map(|fleet| &fleet.proxies);
         proxies.filter_map(Proxy::status).collect()
     }
 
@@ -209,7 +226,11 @@ impl Plan {
         let address = port.local_addr()?;
         let proxies = (0..self.proxies).map(|number| self.proxy(fleet, number, address));
         let proxies = proxies.collect::<io::Result<_>>()?;
-        Ok(Fleet { address, _port: port, proxies })
+        Ok(Fleet {
+            address,
+            _port: port,
+            proxies,
+        })
     }
 
     fn proxy(&self, fleet: &str, number: usize, address: SocketAddr) -> io::Result<Proxy> {
@@ -232,12 +253,18 @@ impl Plan {
             ("--drain-delay", "0s".to_owned()),
             ("--drain-timeout", DRAIN.to_owned()),
         ];
-        let arguments = arguments.into_iter().flat_map(|(flag, value)| [flag.to_owned(), value]);
+        let arguments = arguments
+            .into_iter()
+            .flat_map(|(flag, value)| [flag.to_owned(), value]);
         let argv = self.exe.command(Part::Proxy, arguments);
         let keeper = Keeper::start(Kept {
             name: format!("proxy {name}"),
             shim: self.exe.shim(),
-            job: Job { argv, env: self.env.clone(), cwd: None },
+            job: Job {
+                argv,
+                env: self.env.clone(),
+                cwd: None,
+            },
             log: self.logs.join(format!("proxy-{name}.log")),
             grace: GRACE,
         })?;
@@ -257,7 +284,10 @@ impl Fleet {
             };
             if !alive {
                 let log = proxy.keeper.log().display();
-                missing.push(format!("{} does not listen (its log: {log})", proxy.keeper.name()));
+                missing.push(format!(
+                    "{} does not listen (its log: {log})",
+                    proxy.keeper.name()
+                ));
             }
         }
         missing

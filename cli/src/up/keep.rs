@@ -68,7 +68,12 @@ impl Keeper {
         let (orders, inbox) = mpsc::channel(MAX_ORDERS);
         let (name, path) = (kept.name.clone(), kept.log.clone());
         let task = tokio::spawn(Keeping { kept, log, inbox }.run());
-        Ok(Self { name, log: path, orders, task })
+        Ok(Self {
+            name,
+            log: path,
+            orders,
+            task,
+        })
     }
 
     /// Its name.
@@ -153,7 +158,9 @@ impl Keeping {
     /// One run of the process, and whether it ran for long.
     async fn once(&mut self) -> (Next, bool) {
         let mut command = self.kept.shim.command(&self.kept.job);
-        command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+        command
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::piped());
         let mut child = match Child::spawn(command) {
             Ok(child) => child,
             Err(error) => {
@@ -178,7 +185,10 @@ impl Keeping {
                 () = &mut long, if !steady => steady = true,
             }
         };
-        let _ = timeout(LAST_LINES, async { while pumps.join_next().await.is_some() {} }).await;
+        let _ = timeout(LAST_LINES, async {
+            while pumps.join_next().await.is_some() {}
+        })
+        .await;
         (next, steady)
     }
 
@@ -221,7 +231,8 @@ impl Keeping {
     }
 
     fn note(&self, what: &str) {
-        self.log.write(format!("sluice up: {} {what}\n", self.kept.name).as_bytes());
+        self.log
+            .write(format!("sluice up: {} {what}\n", self.kept.name).as_bytes());
     }
 }
 

@@ -29,7 +29,11 @@ impl LogFile {
         }
         let file = OpenOptions::new().create(true).append(true).open(path)?;
         let size = file.metadata()?.len();
-        Ok(Self { path: path.to_owned(), full, open: Mutex::new((file, size)) })
+        Ok(Self {
+            path: path.to_owned(),
+            full,
+            open: Mutex::new((file, size)),
+        })
     }
 
     /// Writes a piece. A disk that is full costs log lines and nothing else.
@@ -37,7 +41,10 @@ impl LogFile {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         if open.1 >= self.full
             && fs::rename(&self.path, self.path.with_added_extension("1")).is_ok()
-            && let Ok(file) = OpenOptions::new().create(true).append(true).open(&self.path)
+            && let Ok(file) = OpenOptions::new()
+                .create(true)
+                .append(true)
+                .open(&self.path)
         {
             *open = (file, 0);
         }

@@ -90,12 +90,20 @@ pub fn read_all(paths: &[PathBuf]) -> Result<Vec<Manifest>, ManifestError> {
 
 /// Reads the objects of one file.
 pub fn parse(file: &Path, text: &str) -> Result<Vec<Manifest>, ManifestError> {
-    let documents = read::documents(text)
-        .map_err(|source| ManifestError::Text { file: file.to_owned(), source })?;
-    let placed = documents.into_iter().enumerate().map(|(at, object)| Manifest {
-        place: Place { file: file.to_owned(), document: at + 1 },
-        object,
-    });
+    let documents = read::documents(text).map_err(|source| ManifestError::Text {
+        file: file.to_owned(),
+        source,
+    })?;
+    let placed = documents
+        .into_iter()
+        .enumerate()
+        .map(|(at, object)| Manifest {
+            place: Place {
+                file: file.to_owned(),
+                document: at + 1,
+            },
+            object,
+        });
     placed.map(named).collect()
 }
 
@@ -106,11 +114,15 @@ fn named(manifest: Manifest) -> Result<Manifest, ManifestError> {
         ("metadata.name", "/metadata/name", "a name"),
     ];
     let text = |pointer| manifest.object.pointer(pointer).and_then(Value::as_str);
-    let missing = wanted.into_iter().find(|(_, at, _)| text(at).is_none_or(str::is_empty));
+    let missing = wanted
+        .into_iter()
+        .find(|(_, at, _)| text(at).is_none_or(str::is_empty));
     match missing {
-        Some((field, _, wanted)) => {
-            Err(ManifestError::Nameless { place: manifest.place, field, wanted })
-        }
+        Some((field, _, wanted)) => Err(ManifestError::Nameless {
+            place: manifest.place,
+            field,
+            wanted,
+        }),
         None => Ok(manifest),
     }
 }
@@ -131,7 +143,11 @@ fn files(path: &Path) -> Result<Vec<PathBuf>, ManifestError> {
         }
     }
     files.sort();
-    if files.is_empty() { Err(ManifestError::Empty(path.to_owned())) } else { Ok(files) }
+    if files.is_empty() {
+        Err(ManifestError::Empty(path.to_owned()))
+    } else {
+        Ok(files)
+    }
 }
 
 fn unreadable(path: &Path) -> impl FnOnce(io::Error) -> ManifestError + use<> {
@@ -148,13 +164,21 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let object = |name: &str| format!("apiVersion: v1\nkind: X\nmetadata: {{name: {name}}}\n");
         let write = |file: &str, text: String| std::fs::write(dir.path().join(file), text).unwrap();
-        write("b.yml", format!("---\n{}---\n{}", object("b1"), object("b2")));
+        write(
+            "b.yml",
+            format!("---\n{}---\n{}", object("b1"), object("b2")),
+        );
         write("a.yaml", object("a"));
         write("notes.txt", "not: [yaml".to_owned());
         let read = read_all(&[dir.path().to_owned()]).unwrap();
         let seen: Vec<_> = read
             .iter()
-            .map(|m| (m.object["metadata"]["name"].as_str().unwrap(), m.place.document))
+            .map(|m| {
+                (
+                    m.object["metadata"]["name"].as_str().unwrap(),
+                    m.place.document,
+                )
+            })
             .collect();
         assert_eq!(seen, [("a", 1), ("b1", 1), ("b2", 2)]);
     }
@@ -162,8 +186,14 @@ mod tests {
     #[test]
     fn what_is_wrong_is_said_with_its_place() {
         let table = [
-            ("kind: X\nmetadata: {name: a}", "f.yaml: document 1: apiVersion: required"),
-            ("apiVersion: v1\nkind: X", "f.yaml: document 1: metadata.name: required"),
+            (
+                "kind: X\nmetadata: {name: a}",
+                "f.yaml: document 1: apiVersion: required",
+            ),
+            (
+                "apiVersion: v1\nkind: X",
+                "f.yaml: document 1: metadata.name: required",
+            ),
             ("apiVersion: v1\nkind: [", "f.yaml"),
         ];
         for (text, expected) in table {
@@ -177,6 +207,9 @@ mod tests {
         let error = read_all(&[PathBuf::from("/no/such.yaml")]).unwrap_err();
         assert_eq!(error.to_string(), "cannot read /no/such.yaml");
         let dir = tempfile::tempdir().unwrap();
-        assert!(matches!(read_all(&[dir.path().to_owned()]), Err(ManifestError::Empty(_))));
+        assert!(matches!(
+            read_all(&[dir.path().to_owned()]),
+            Err(ManifestError::Empty(_))
+        ));
     }
 }

@@ -42,12 +42,25 @@ impl Cluster {
     /// The cluster that the arguments and the environment name.
     pub async fn reach(args: &ClusterArgs) -> Result<Self, Failure> {
         let origin = origin(args);
-        let unusable = |cause: String| Failure::Kubeconfig { origin: origin.clone(), cause };
-        let config = config(args).await.map_err(|error| unusable(failure::chain(&error)))?;
-        let namespace = args.namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
+        let unusable = |cause: String| Failure::Kubeconfig {
+            origin: origin.clone(),
+            cause,
+        };
+        let config = config(args)
+            .await
+            .map_err(|error| unusable(failure::chain(&error)))?;
+        let namespace = args
+            .namespace
+            .clone()
+            .unwrap_or_else(|| config.default_namespace.clone());
         let url = config.cluster_url.to_string();
         let client = Client::try_from(config).map_err(|error| unusable(failure::chain(&error)))?;
-        Ok(Self { client, namespace, url: url.trim_end_matches('/').to_owned(), origin })
+        Ok(Self {
+            client,
+            namespace,
+            url: url.trim_end_matches('/').to_owned(),
+            origin,
+        })
     }
 
     /// The Rollouts of the namespace.
@@ -66,7 +79,10 @@ impl Cluster {
 }
 
 async fn config(args: &ClusterArgs) -> Result<Config, KubeconfigError> {
-    let options = KubeConfigOptions { context: args.context.clone(), ..KubeConfigOptions::default() };
+    let options = KubeConfigOptions {
+        context: args.context.clone(),
+        ..KubeConfigOptions::default()
+    };
     let file = match &args.kubeconfig {
         Some(path) => Kubeconfig::read_from(path),
         None => Kubeconfig::read(),
@@ -85,7 +101,11 @@ async fn config(args: &ClusterArgs) -> Result<Config, KubeconfigError> {
 }
 
 fn origin(args: &ClusterArgs) -> String {
-    let of_environment = || std::env::var("KUBECONFIG").ok().filter(|value| !value.is_empty());
+    let of_environment = || {
+        std::env::var("KUBECONFIG")
+            .ok()
+            .filter(|value| !value.is_empty())
+    };
     match &args.kubeconfig {
         Some(path) => path.display().to_string(),
         None => of_environment().unwrap_or_else(|| "~/.kube/config".to_owned()),

@@ -28,7 +28,9 @@ const CLEAR: &str = "\x1b[H\x1b[2J\x1b[0;0H";
 impl Console<'_> {
     /// Writes a text as it is.
     pub fn print(&mut self, text: &str) -> Result<(), Failure> {
-        self.out.write_all(text.as_bytes()).map_err(Failure::Output)?;
+        self.out
+            .write_all(text.as_bytes())
+            .map_err(Failure::Output)?;
         self.out.flush().map_err(Failure::Output)
     }
 
@@ -46,10 +48,19 @@ impl Console<'_> {
 
 /// Whether to write colours: only to a capable terminal, and only to people who want them.
 /// `no_color` is the variable of that name (see no-color.org: any value but the empty one counts).
-pub fn paint(is_terminal: bool, unwanted: bool, no_color: Option<&OsStr>, term: Option<&OsStr>) -> Paint {
+pub fn paint(
+    is_terminal: bool,
+    unwanted: bool,
+    no_color: Option<&OsStr>,
+    term: Option<&OsStr>,
+) -> Paint {
     let is_refused = unwanted || no_color.is_some_and(|value| !value.is_empty());
     let is_dumb = term.is_some_and(|term| term == "dumb");
-    if is_terminal && !is_refused && !is_dumb { Paint::Ansi } else { Paint::Plain }
+    if is_terminal && !is_refused && !is_dumb {
+        Paint::Ansi
+    } else {
+        Paint::Plain
+    }
 }
 
 #[cfg(test)]

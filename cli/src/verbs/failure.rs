@@ -182,7 +182,10 @@ impl Cluster {
             other => {
                 let causes = other.source().map(chain);
                 let message = causes.unwrap_or_else(|| other.to_string());
-                Failure::Refused { url: self.url.clone(), message }
+                Failure::Refused {
+                    url: self.url.clone(),
+                    message,
+                }
             }
         }
     }
@@ -197,7 +200,12 @@ impl Cluster {
         if is_missing(&error) {
             let hint = format!("look with `kubectl get {kind} -n {}`", self.namespace);
             let (name, namespace) = (name.to_owned(), self.namespace.clone());
-            return Failure::NotFound { kind, name, namespace, hint };
+            return Failure::NotFound {
+                kind,
+                name,
+                namespace,
+                hint,
+            };
         }
         self.explain(error, "").await
     }
@@ -205,8 +213,16 @@ impl Cluster {
     async fn explain_status(&self, status: &Status, name: &str) -> Failure {
         let (url, message) = (self.url.clone(), status.message.clone());
         match status.code {
-            401 => Failure::Forbidden { url, message, hint: "the credentials of the kubeconfig are not valid, or no longer" },
-            403 => Failure::Forbidden { url, message, hint: "choose another --context, or ask for the right named above" },
+            401 => Failure::Forbidden {
+                url,
+                message,
+                hint: "the credentials of the kubeconfig are not valid, or no longer",
+            },
+            403 => Failure::Forbidden {
+                url,
+                message,
+                hint: "choose another --context, or ask for the right named above",
+            },
             404 if is_about_an_object(status) && !name.is_empty() => self.not_found(name).await,
             404 if !is_about_an_object(status) => Failure::NoRollouts { url },
             _ => Failure::Refused { url, message },
@@ -215,7 +231,11 @@ impl Cluster {
 
     async fn not_found(&self, name: &str) -> Failure {
         let list = self.rollouts().list(&ListParams::default()).await;
-        let names: Vec<String> = list.iter().flatten().map(|rollout| rollout.name_any()).collect();
+        let names: Vec<String> = list
+            .iter()
+            .flatten()
+            .map(|rollout| rollout.name_any())
+            .collect();
         Failure::NotFound {
             kind: "rollout.argoproj.io",
             name: name.to_owned(),
@@ -225,19 +245,27 @@ impl Cluster {
     }
 
     fn unreachable(&self, cause: String) -> Failure {
-        Failure::Unreachable { url: self.url.clone(), origin: self.origin.clone(), cause }
+        Failure::Unreachable {
+            url: self.url.clone(),
+            origin: self.origin.clone(),
+            cause,
+        }
     }
 }
 
 /// A 404 about an object names it; one about an unknown kind does not.
 fn is_about_an_object(status: &Status) -> bool {
-    status.details.as_ref().is_some_and(|details| !details.name.is_empty())
+    status
+        .details
+        .as_ref()
+        .is_some_and(|details| !details.name.is_empty())
 }
 
 /// What there is instead of `name`, the likeliest first.
 fn near(name: &str, mut names: Vec<String>) -> String {
     if names.is_empty() {
-        return "there are no rollouts in it; look elsewhere with `sluice get rollouts -A`".to_owned();
+        return "there are no rollouts in it; look elsewhere with `sluice get rollouts -A`"
+            .to_owned();
     }
     names.sort_by(|a, b| {
         let alike = |other: &str| strsim::jaro_winkler(name, other);
@@ -246,9 +274,17 @@ fn near(name: &str, mut names: Vec<String>) -> String {
     let is_near = strsim::jaro_winkler(name, &names[0]) >= ALIKE;
     let more = names.len().saturating_sub(NAMES_SHOWN);
     names.truncate(NAMES_SHOWN);
-    let rest = if more > 0 { format!(" and {more} more") } else { String::new() };
+    let rest = if more > 0 {
+        format!(" and {more} more")
+    } else {
+        String::new()
+    };
     if is_near {
-        format!("did you mean \"{}\"? there are: {}{rest}", names[0], names.join(", "))
+        format!(
+            "did you mean \"{}\"? there are: {}{rest}",
+            names[0],
+            names.join(", ")
+        )
     } else {
         format!("there are: {}{rest}", names.join(", "))
     }
@@ -262,8 +298,16 @@ mod tests {
     fn the_likeliest_name_comes_first() {
         let names = |list: &[&str]| list.iter().map(|&name| name.to_owned()).collect();
         let table = [
-            ("web", names(&[]), "there are no rollouts in it; look elsewhere with `sluice get rollouts -A`"),
-            ("my-ap", names(&["shop", "my-app"]), "did you mean \"my-app\"? there are: my-app, shop"),
+            (
+                "web",
+                names(&[]),
+                "there are no rollouts in it; look elsewhere with `sluice get rollouts -A`",
+            ),
+            (
+                "my-ap",
+                names(&["shop", "my-app"]),
+                "did you mean \"my-app\"? there are: my-app, shop",
+            ),
             ("zzz", names(&["shop", "app"]), "there are: app, shop"),
             (
                 "q",

@@ -51,16 +51,25 @@ pub struct Flip {
 }
 
 /// Back to stable.
-pub const ABORT: Flip =
-    Flip { patch: || json!({"status": {"abort": true}}), done: "aborted", in_status: true };
+pub const ABORT: Flip = Flip {
+    patch: || json!({"status": {"abort": true}}),
+    done: "aborted",
+    in_status: true,
+};
 
 /// Once more from the first step.
-pub const RETRY: Flip =
-    Flip { patch: || json!({"status": {"abort": false}}), done: "retried", in_status: true };
+pub const RETRY: Flip = Flip {
+    patch: || json!({"status": {"abort": false}}),
+    done: "retried",
+    in_status: true,
+};
 
 /// No further.
-pub const PAUSE: Flip =
-    Flip { patch: || json!({"spec": {"paused": true}}), done: "paused", in_status: false };
+pub const PAUSE: Flip = Flip {
+    patch: || json!({"spec": {"paused": true}}),
+    done: "paused",
+    in_status: false,
+};
 
 /// Does it to each of the Rollouts.
 pub async fn run(
@@ -87,7 +96,9 @@ async fn write(
 ) -> Result<crds::Rollout, kube::Error> {
     let (params, patch) = (PatchParams::default(), (flip.patch)());
     if flip.in_status {
-        let patched = rollouts.patch_status(name, &params, &Patch::Merge(&patch)).await;
+        let patched = rollouts
+            .patch_status(name, &params, &Patch::Merge(&patch))
+            .await;
         // A cluster whose definition has no status subresource takes it all in one.
         match patched {
             Err(error) if is_missing(&error) => {}

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use crds::{AnalysisRun, Experiment, Rollout};
-use futures::stream::{BoxStream, SelectAll, select_all};
 use futures::StreamExt as _;
+use futures::stream::{BoxStream, SelectAll, select_all};
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::ReplicaSet;
 use k8s_openapi::api::core::v1::Pod;
@@ -62,8 +62,11 @@ impl Followed {
         let (pods, third) = follow(cluster, all());
         let (experiments, fourth) = follow(cluster, all());
         let (analysis_runs, fifth) = follow(cluster, all());
-        let streams = [first, second, third, fourth, fifth].into_iter().enumerate();
-        let numbered = streams.map(|(kind, stream)| stream.map(move |report| (kind, report)).boxed());
+        let streams = [first, second, third, fourth, fifth]
+            .into_iter()
+            .enumerate();
+        let numbered =
+            streams.map(|(kind, stream)| stream.map(move |report| (kind, report)).boxed());
         Self {
             rollouts,
             replica_sets,
@@ -109,10 +112,7 @@ impl Followed {
     }
 }
 
-fn follow<K>(
-    cluster: &Cluster,
-    config: watcher::Config,
-) -> (Store<K>, BoxStream<'static, Report>)
+fn follow<K>(cluster: &Cluster, config: watcher::Config) -> (Store<K>, BoxStream<'static, Report>)
 where
     K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
     K: Clone + std::fmt::Debug + serde::de::DeserializeOwned + Send + Sync + 'static,

@@ -61,14 +61,22 @@ pub async fn run(
     console: &mut Console<'_>,
 ) -> Result<(), Failure> {
     let data = args.output.filter(|output| *output != Output::Wide);
-    let detail = if args.output == Some(Output::Wide) { Detail::Wide } else { Detail::Usual };
+    let detail = if args.output == Some(Output::Wide) {
+        Detail::Wide
+    } else {
+        Detail::Usual
+    };
     if data.is_some() && args.watch {
         let message = "-w shows changes for reading; leave it out with -o json and -o yaml";
         return Err(Failure::Usage(message.to_owned()));
     }
     let (no_color, term) = (std::env::var_os("NO_COLOR"), std::env::var_os("TERM"));
-    let paint =
-        console::paint(console.is_terminal, args.no_color, no_color.as_deref(), term.as_deref());
+    let paint = console::paint(
+        console.is_terminal,
+        args.no_color,
+        no_color.as_deref(),
+        term.as_deref(),
+    );
     match (args.name.as_deref(), data) {
         (Some(name), Some(output)) => one::data(name, output, cluster, console).await,
         (Some(name), None) if args.watch => {
@@ -90,9 +98,12 @@ fn document(mut object: Value, output: Output) -> Result<String, Failure> {
     without_managers(&mut object);
     let strange = |error: String| Failure::Strange(error);
     match output {
-        Output::Yaml => serde_saphyr::to_string(&object).map_err(|error| strange(error.to_string())),
+        Output::Yaml => {
+            serde_saphyr::to_string(&object).map_err(|error| strange(error.to_string()))
+        }
         Output::Json | Output::Wide => {
-            let mut json = serde_json::to_vec_pretty(&object).map_err(|error| strange(error.to_string()))?;
+            let mut json =
+                serde_json::to_vec_pretty(&object).map_err(|error| strange(error.to_string()))?;
             json.push(b'\n');
             String::from_utf8(json).map_err(|error| strange(error.to_string()))
         }

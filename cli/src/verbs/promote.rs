@@ -75,8 +75,14 @@ pub async fn run(
 ) -> Result<(), Failure> {
     let promotion = match args {
         PromoteArgs { full: true, .. } => Promotion::Full,
-        PromoteArgs { skip_current_step: true, .. } => Promotion::SkipStep,
-        PromoteArgs { skip_all_steps: true, .. } => Promotion::SkipSteps,
+        PromoteArgs {
+            skip_current_step: true,
+            ..
+        } => Promotion::SkipStep,
+        PromoteArgs {
+            skip_all_steps: true,
+            ..
+        } => Promotion::SkipSteps,
         _ => Promotion::Next,
     };
     let mut rollout = cluster.rollout(&args.name).await?;
@@ -85,7 +91,11 @@ pub async fn run(
     for _ in 0..ATTEMPTS {
         match write(cluster, &rollout, promotion).await {
             Ok(()) => {
-                let done = if args.full { "fully promoted" } else { "promoted" };
+                let done = if args.full {
+                    "fully promoted"
+                } else {
+                    "promoted"
+                };
                 return console.print(&format!("rollout '{}' {done}\n", rollout.name_any()));
             }
             Err(error) if is_conflict(&error) => {}
@@ -94,10 +104,17 @@ pub async fn run(
         rollout = cluster.rollout(&args.name).await?;
         let (before, after) = (begun_at, step(&rollout));
         if before != after {
-            return Err(Failure::Moved { name: args.name.clone(), before, after });
+            return Err(Failure::Moved {
+                name: args.name.clone(),
+                before,
+                after,
+            });
         }
     }
-    Err(Failure::Busy { name: args.name.clone(), attempts: ATTEMPTS })
+    Err(Failure::Busy {
+        name: args.name.clone(),
+        attempts: ATTEMPTS,
+    })
 }
 
 /// What to write for a promotion of a Rollout as it is.
@@ -105,7 +122,11 @@ pub fn patches(rollout: &Rollout, promotion: Promotion) -> Patches {
     let progress = Progress::of(rollout);
     let to_step = |index: Option<i32>| {
         let status = index.map(|index| json!({"status": {"currentStepIndex": index}}));
-        Patches { spec: None, unified: status.clone(), status }
+        Patches {
+            spec: None,
+            unified: status.clone(),
+            status,
+        }
     };
     match promotion {
         Promotion::SkipStep => to_step(progress.and_then(Progress::next_index)),
@@ -159,7 +180,10 @@ fn unpaused(rollout: &Rollout) -> Option<Value> {
 }
 
 fn is_inconclusive(rollout: &Rollout) -> bool {
-    let canary = rollout.status.as_ref().and_then(|status| status.canary.as_ref());
+    let canary = rollout
+        .status
+        .as_ref()
+        .and_then(|status| status.canary.as_ref());
     let run = canary.and_then(|canary| canary.current_step_analysis_run_status.as_ref());
     Progress::of(rollout).is_some()
         && run.is_some_and(|run| run.status == AnalysisPhase::Inconclusive)
@@ -171,7 +195,9 @@ fn check(rollout: &Rollout, promotion: Promotion) -> Result<(), Failure> {
     }
     match Progress::of(rollout) {
         Some(progress) if progress.count() > 0 => Ok(()),
-        Some(_) => Err(Failure::Usage("cannot skip steps of a rollout without steps".to_owned())),
+        Some(_) => Err(Failure::Usage(
+            "cannot skip steps of a rollout without steps".to_owned(),
+        )),
         None => Err(Failure::Usage(
             "steps can only be skipped with the canary strategy; use --full".to_owned(),
         )),
@@ -183,12 +209,23 @@ async fn write(
     rollout: &Rollout,
     promotion: Promotion,
 ) -> Result<(), kube::Error> {
-    let (rollouts, params, name) = (cluster.rollouts(), PatchParams::default(), rollout.name_any());
-    let Patches { mut spec, status, unified } = patches(rollout, promotion);
+    let (rollouts, params, name) = (
+        cluster.rollouts(),
+        PatchParams::default(),
+        rollout.name_any(),
+    );
+    let Patches {
+        mut spec,
+        status,
+        unified,
+    } = patches(rollout, promotion);
     if let Some(mut status) = status {
         // What the patch relies on.
         status["metadata"] = json!({"resourceVersion": rollout.resource_version()});
-        match rollouts.patch_status(&name, &params, &Patch::Merge(&status)).await {
+        match rollouts
+            .patch_status(&name, &params, &Patch::Merge(&status))
+            .await
+        {
             // A cluster whose definition has no status subresource takes it all in one.
             Err(error) if is_missing(&error) => spec = unified,
             settled => drop(settled?),
@@ -201,7 +238,9 @@ async fn write(
 }
 
 fn step(rollout: &Rollout) -> i32 {
-    Progress::of(rollout).and_then(Progress::index).unwrap_or_default()
+    Progress::of(rollout)
+        .and_then(Progress::index)
+        .unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -56,19 +56,35 @@ pub async fn run(
         None => Target::of::<Rollout>(cluster, "rollout.argoproj.io", "rollout", &args.name),
     };
     target.set(&args.images, cluster).await?;
-    console.print(&format!("{} \"{}\" image updated\n", target.word, target.name))
+    console.print(&format!(
+        "{} \"{}\" image updated\n",
+        target.word, target.name
+    ))
 }
 
 /// Puts the images into an object with a pod template.
 pub fn with_images(mut object: Value, images: &[(String, String)]) -> Result<Value, Failure> {
-    let name = object["metadata"]["name"].as_str().unwrap_or_default().to_owned();
-    let template = object.pointer_mut("/spec/template").map(Value::take).unwrap_or_default();
+    let name = object["metadata"]["name"]
+        .as_str()
+        .unwrap_or_default()
+        .to_owned();
+    let template = object
+        .pointer_mut("/spec/template")
+        .map(Value::take)
+        .unwrap_or_default();
     let mut template = PodTemplate::from_value(template).unwrap_or_default();
     for (container, image) in images {
         if !template.set_image(container, image) {
-            let known: Vec<_> = template.containers().map(crds::pod_template::Container::name).collect();
+            let known: Vec<_> = template
+                .containers()
+                .map(crds::pod_template::Container::name)
+                .collect();
             let known = known.join(", ");
-            return Err(Failure::NoContainer { container: container.clone(), name, known });
+            return Err(Failure::NoContainer {
+                container: container.clone(),
+                name,
+                known,
+            });
         }
     }
     object["spec"]["template"] = template.to_value();
@@ -114,27 +130,41 @@ impl Target {
     ) -> Self {
         let resource = ApiResource::erase::<K>(&());
         let api = Api::namespaced_with(cluster.client.clone(), &cluster.namespace, &resource);
-        Self { api, kind, word, name: name.to_owned() }
+        Self {
+            api,
+            kind,
+            word,
+            name: name.to_owned(),
+        }
     }
 
     async fn set(&self, images: &[(String, String)], cluster: &Cluster) -> Result<(), Failure> {
         for _ in 0..ATTEMPTS {
             let object = match self.api.get(&self.name).await {
                 Ok(object) => object,
-                Err(error) => return Err(cluster.explain_other(error, self.kind, &self.name).await),
+                Err(error) => {
+                    return Err(cluster.explain_other(error, self.kind, &self.name).await);
+                }
             };
             let strange = |error: serde_json::Error| Failure::Strange(error.to_string());
             let object = serde_json::to_value(object).map_err(strange)?;
             let object = with_images(object, images)?;
             let object: DynamicObject = serde_json::from_value(object).map_err(strange)?;
             let name = object.name_any();
-            match self.api.replace(&name, &PostParams::default(), &object).await {
+            match self
+                .api
+                .replace(&name, &PostParams::default(), &object)
+                .await
+            {
                 Ok(_) => return Ok(()),
                 Err(error) if is_conflict(&error) => {}
                 Err(error) => return Err(cluster.explain(error, &self.name).await),
             }
         }
-        Err(Failure::Busy { name: self.name.clone(), attempts: ATTEMPTS })
+        Err(Failure::Busy {
+            name: self.name.clone(),
+            attempts: ATTEMPTS,
+        })
     }
 }
 
@@ -150,20 +180,28 @@ mod tests {
             "containers": [{"name": "a", "image": "a:1"}, {"name": "b", "image": "b:1"}],
             "initContainers": [{"name": "i", "image": "i:1"}]}}}});
         let set = |images: &[(&str, &str)]| {
-            let images: Vec<_> =
-                images.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect();
+            let images: Vec<_> = images
+                .iter()
+                .map(|(a, b)| ((*a).to_owned(), (*b).to_owned()))
+                .collect();
             with_images(object.clone(), &images)
         };
         let image = |object: &Value, path: &str| object.pointer(path).unwrap().clone();
         let two = set(&[("b", "b:2"), ("i", "i:2")]).unwrap();
         assert_eq!(image(&two, "/spec/template/spec/containers/0/image"), "a:1");
         assert_eq!(image(&two, "/spec/template/spec/containers/1/image"), "b:2");
-        assert_eq!(image(&two, "/spec/template/spec/initContainers/0/image"), "i:2");
+        assert_eq!(
+            image(&two, "/spec/template/spec/initContainers/0/image"),
+            "i:2"
+        );
         assert_eq!(image(&two, "/spec/future"), 1);
         let all = set(&[("*", "x:9")]).unwrap();
         assert_eq!(image(&all, "/spec/template/spec/containers/0/image"), "x:9");
         let missing = set(&[("c", "c:1")]).unwrap_err().to_string();
-        assert_eq!(missing, "unable to find container named \"c\"\n  web has: a, b");
+        assert_eq!(
+            missing,
+            "unable to find container named \"c\"\n  web has: a, b"
+        );
     }
 
     #[test]

@@ -72,7 +72,10 @@ async fn until_final(
             Ok(watcher::Event::InitDone) if seen => continue,
             Ok(watcher::Event::InitDone | watcher::Event::Delete(_)) => break,
             Err(error) => {
-                console.remark(&format!("the watch was lost, trying again: {}", chain(&error)));
+                console.remark(&format!(
+                    "the watch was lost, trying again: {}",
+                    chain(&error)
+                ));
                 continue;
             }
         };
@@ -87,7 +90,9 @@ async fn until_final(
             return Ok(phase);
         }
     }
-    Err(Failure::Gone { name: name.to_owned() })
+    Err(Failure::Gone {
+        name: name.to_owned(),
+    })
 }
 
 /// A line of a watch.
@@ -116,5 +121,7 @@ fn verdict(phase: &Phase) -> Result<(), Failure> {
 
 fn timeout(text: &str) -> Result<Duration, String> {
     let duration = GoDuration::parse(text).map_err(|error| error.to_string())?;
-    duration.to_std().ok_or_else(|| format!("{text} is negative; 0s is for ever"))
+    duration
+        .to_std()
+        .ok_or_else(|| format!("{text} is negative; 0s is for ever"))
 }

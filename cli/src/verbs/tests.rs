@@ -71,7 +71,8 @@ fn clock() -> Clock {
 
 fn spec() -> Value {
     let containers = json!([{"name": "web", "image": "web:2"}]);
-    let template = json!({"metadata": {"labels": {"app": "web"}}, "spec": {"containers": containers}});
+    let template =
+        json!({"metadata": {"labels": {"app": "web"}}, "spec": {"containers": containers}});
     json!({"replicas": 2, "selector": {"matchLabels": {"app": "web"}}, "template": template,
            "strategy": {"canary": {"steps": [{"setWeight": 20}, {"pause": {}}, {"setWeight": 60}]}}})
 }
@@ -85,7 +86,12 @@ fn paused() -> Value {
 }
 
 async fn place() -> Place {
-    let server = ApiServer::new(Config { clock: clock(), data_dir: None, seed: 7, history: 500 });
+    let server = ApiServer::new(Config {
+        clock: clock(),
+        data_dir: None,
+        seed: 7,
+        history: 500,
+    });
     let server = server.unwrap();
     server.install_crds(&crds::all()).unwrap();
     let client = server.client();
@@ -95,10 +101,19 @@ async fn place() -> Place {
         url: "http://127.0.0.1:1".to_owned(),
         origin: "a test".to_owned(),
     };
-    let place = Place { server, cluster, paper: Paper::default() };
+    let place = Place {
+        server,
+        cluster,
+        paper: Paper::default(),
+    };
     let rollout = json!({"metadata": {"name": "web"}, "spec": spec()});
     let rollout: Rollout = serde_json::from_value(rollout).unwrap();
-    let made = place.cluster.rollouts().create(&PostParams::default(), &rollout).await.unwrap();
+    let made = place
+        .cluster
+        .rollouts()
+        .create(&PostParams::default(), &rollout)
+        .await
+        .unwrap();
     place.status(paused()).await;
     for (revision, hash, image) in [(1, "aaa", "web:1"), (2, "bbb", "web:2")] {
         place.replica_set(&made, revision, hash, image).await;
@@ -110,7 +125,10 @@ impl Place {
     async fn status(&self, status: Value) {
         let patch = Patch::Merge(json!({"status": status}));
         let rollouts = self.cluster.rollouts();
-        rollouts.patch_status("web", &PatchParams::default(), &patch).await.unwrap();
+        rollouts
+            .patch_status("web", &PatchParams::default(), &patch)
+            .await
+            .unwrap();
     }
 
     async fn replica_set(&self, rollout: &Rollout, revision: i32, hash: &str, image: &str) {
@@ -136,15 +154,22 @@ impl Place {
     /// Types a verb; what it prints, or why it fails.
     async fn types(&self, line: &str) -> Result<String, String> {
         let words = std::iter::once("sluice").chain(line.split_whitespace());
-        let verb = Typed::try_parse_from(words).map_err(|error| error.to_string())?.verb;
+        let verb = Typed::try_parse_from(words)
+            .map_err(|error| error.to_string())?
+            .verb;
         self.paper.text.lock().unwrap().clear();
         let (mut out, mut err) = (self.paper.clone(), self.paper.clone());
-        let mut console =
-            Console { out: &mut out, err: &mut err, is_terminal: false, clock: clock() };
+        let mut console = Console {
+            out: &mut out,
+            err: &mut err,
+            is_terminal: false,
+            clock: clock(),
+        };
         let done = tokio::time::timeout(PATIENCE, verb.run(&self.cluster, &mut console)).await;
         let done = done.expect("the verb ended in time");
         let printed = self.paper.text();
-        done.map(|()| printed.clone()).map_err(|failure| format!("{printed}{failure}"))
+        done.map(|()| printed.clone())
+            .map_err(|failure| format!("{printed}{failure}"))
     }
 }
 
@@ -156,10 +181,16 @@ fn every_verb_is_well_formed() {
 #[tokio::test]
 async fn promoting_a_pause_takes_its_conditions_away() {
     let place = place().await;
-    assert_eq!(place.types("promote web").await.unwrap(), "rollout 'web' promoted\n");
+    assert_eq!(
+        place.types("promote web").await.unwrap(),
+        "rollout 'web' promoted\n"
+    );
     let status = place.seen().await["status"].clone();
     assert_eq!(status.get("pauseConditions"), None);
-    assert_eq!((&status["controllerPause"], &status["currentStepIndex"]), (&json!(true), &json!(1)));
+    assert_eq!(
+        (&status["controllerPause"], &status["currentStepIndex"]),
+        (&json!(true), &json!(1))
+    );
     let waiting = place.types("status web --watch=false").await.unwrap();
     assert_eq!(waiting, "Progressing - waiting for rollout to unpause\n");
 }
@@ -167,14 +198,19 @@ async fn promoting_a_pause_takes_its_conditions_away() {
 #[tokio::test]
 async fn promoting_fully_promotes_only_what_is_under_way() {
     let place = place().await;
-    assert_eq!(place.types("promote web --full").await.unwrap(), "rollout 'web' fully promoted\n");
+    assert_eq!(
+        place.types("promote web --full").await.unwrap(),
+        "rollout 'web' fully promoted\n"
+    );
     assert_eq!(place.seen().await["status"]["promoteFull"], true);
 }
 
 #[tokio::test]
 async fn a_release_that_went_on_is_not_set_back() {
     let place = place().await;
-    place.status(json!({"pauseConditions": null, "controllerPause": false})).await;
+    place
+        .status(json!({"pauseConditions": null, "controllerPause": false}))
+        .await;
     // Between our look and our write the controller finishes the step.
     let server = place.server.client();
     let rollouts: Api<Rollout> = Api::default_namespaced(server);
@@ -183,7 +219,9 @@ async fn a_release_that_went_on_is_not_set_back() {
     let patches = promote::patches(&stale, promote::Promotion::Next);
     let mut status = patches.status.unwrap();
     status["metadata"] = json!({"resourceVersion": stale.metadata.resource_version});
-    let refused = rollouts.patch_status("web", &PatchParams::default(), &Patch::Merge(&status)).await;
+    let refused = rollouts
+        .patch_status("web", &PatchParams::default(), &Patch::Merge(&status))
+        .await;
     assert!(failure::is_conflict(&refused.unwrap_err()));
     assert_eq!(place.seen().await["status"]["currentStepIndex"], 3);
 }
@@ -191,43 +229,81 @@ async fn a_release_that_went_on_is_not_set_back() {
 #[tokio::test]
 async fn abort_retry_and_pause_set_their_field() {
     let place = place().await;
-    assert_eq!(place.types("abort web").await.unwrap(), "rollout 'web' aborted\n");
+    assert_eq!(
+        place.types("abort web").await.unwrap(),
+        "rollout 'web' aborted\n"
+    );
     assert_eq!(place.seen().await["status"]["abort"], true);
-    assert_eq!(place.types("retry rollout web").await.unwrap(), "rollout 'web' retried\n");
+    assert_eq!(
+        place.types("retry rollout web").await.unwrap(),
+        "rollout 'web' retried\n"
+    );
     assert_eq!(place.seen().await["status"]["abort"], false);
-    assert_eq!(place.types("pause web").await.unwrap(), "rollout 'web' paused\n");
+    assert_eq!(
+        place.types("pause web").await.unwrap(),
+        "rollout 'web' paused\n"
+    );
     assert_eq!(place.seen().await["spec"]["paused"], true);
-    assert_eq!(place.types("promote web").await.unwrap(), "rollout 'web' promoted\n");
+    assert_eq!(
+        place.types("promote web").await.unwrap(),
+        "rollout 'web' promoted\n"
+    );
     assert_eq!(place.seen().await["spec"]["paused"], false);
 }
 
 #[tokio::test]
 async fn set_image_and_undo_change_the_template() {
     let place = place().await;
-    let image = async || place.seen().await["spec"]["template"]["spec"]["containers"][0]["image"].clone();
+    let image =
+        async || place.seen().await["spec"]["template"]["spec"]["containers"][0]["image"].clone();
     let updated = place.types("set image web web=web:3").await.unwrap();
     assert_eq!(updated, "rollout \"web\" image updated\n");
     assert_eq!(image().await, "web:3");
-    assert_eq!(place.types("undo web").await.unwrap(), "rollout 'web' undo\n");
+    assert_eq!(
+        place.types("undo web").await.unwrap(),
+        "rollout 'web' undo\n"
+    );
     assert_eq!(image().await, "web:1");
     let skipped = place.types("undo web --to-revision 1").await.unwrap();
-    assert_eq!(skipped, "skipped rollback (current template already matches revision 1)\n");
+    assert_eq!(
+        skipped,
+        "skipped rollback (current template already matches revision 1)\n"
+    );
     let missing = place.types("set image web sidecar=x:1").await.unwrap_err();
-    assert_eq!(missing, "unable to find container named \"sidecar\"\n  web has: web");
+    assert_eq!(
+        missing,
+        "unable to find container named \"sidecar\"\n  web has: web"
+    );
 }
 
 #[tokio::test]
 async fn get_shows_one_or_all() {
     let place = place().await;
     let tree = place.types("get rollout web").await.unwrap();
-    assert!(tree.starts_with("Name:            web\nNamespace:       default\n"), "{tree}");
-    assert!(tree.contains("├──# revision:2\n│  └──⧉ web-bbb  ReplicaSet"), "{tree}");
+    assert!(
+        tree.starts_with("Name:            web\nNamespace:       default\n"),
+        "{tree}"
+    );
+    assert!(
+        tree.contains("├──# revision:2\n│  └──⧉ web-bbb  ReplicaSet"),
+        "{tree}"
+    );
     let table = place.types("get ro").await.unwrap();
-    assert!(table.contains("\nweb         Canary     Paused        1/3   20          3/3"), "{table}");
-    let json: Value = serde_json::from_str(&place.types("get rollout web -o json").await.unwrap()).unwrap();
-    assert_eq!((&json["kind"], &json["metadata"]["name"]), (&json!("Rollout"), &json!("web")));
+    assert!(
+        table.contains("\nweb         Canary     Paused        1/3   20          3/3"),
+        "{table}"
+    );
+    let json: Value =
+        serde_json::from_str(&place.types("get rollout web -o json").await.unwrap()).unwrap();
+    assert_eq!(
+        (&json["kind"], &json["metadata"]["name"]),
+        (&json!("Rollout"), &json!("web"))
+    );
     let yaml = crds::read::documents(&place.types("get rollouts -o yaml").await.unwrap()).unwrap();
-    assert_eq!((yaml.len(), &yaml[0]["kind"], &yaml[0]["spec"]["replicas"]), (1, &json!("Rollout"), &json!(2)));
+    assert_eq!(
+        (yaml.len(), &yaml[0]["kind"], &yaml[0]["spec"]["replicas"]),
+        (1, &json!("Rollout"), &json!(2))
+    );
 }
 
 #[tokio::test]
@@ -251,7 +327,10 @@ async fn status_ends_with_the_release() {
 async fn status_gives_up_in_time() {
     let place = place().await;
     let printed = place.types("status web -t 300ms").await.unwrap_err();
-    assert_eq!(printed, "Paused - CanaryPauseStep\nRollout status watch exceeded timeout");
+    assert_eq!(
+        printed,
+        "Paused - CanaryPauseStep\nRollout status watch exceeded timeout"
+    );
 }
 
 #[tokio::test]
@@ -262,13 +341,28 @@ async fn a_watched_tree_is_printed_again_when_it_changes() {
         place.paper.until("Paused").await;
         place.status(json!({"phase": "Healthy", "message": null, "pauseConditions": null, "controllerPause": false})).await;
         place.paper.until("Healthy").await;
-        place.cluster.rollouts().delete("web", &kube::api::DeleteParams::default()).await.unwrap();
+        place
+            .cluster
+            .rollouts()
+            .delete("web", &kube::api::DeleteParams::default())
+            .await
+            .unwrap();
     };
     let (printed, ()) = tokio::join!(watched, deleted);
     let printed = printed.unwrap_err();
-    let statuses: Vec<&str> = printed.lines().filter(|line| line.starts_with("Status:")).collect();
-    assert_eq!(statuses, ["Status:          ॥ Paused", "Status:          ✔ Healthy"], "{printed}");
-    assert!(printed.ends_with("rollout \"web\" was deleted"), "{printed}");
+    let statuses: Vec<&str> = printed
+        .lines()
+        .filter(|line| line.starts_with("Status:"))
+        .collect();
+    assert_eq!(
+        statuses,
+        ["Status:          ॥ Paused", "Status:          ✔ Healthy"],
+        "{printed}"
+    );
+    assert!(
+        printed.ends_with("rollout \"web\" was deleted"),
+        "{printed}"
+    );
 }
 
 #[tokio::test]
@@ -277,12 +371,22 @@ async fn a_wrong_name_is_answered_with_the_right_one() {
     let expected = "rollout.argoproj.io \"wep\" not found in namespace \"default\"\n  \
                     did you mean \"web\"? there are: web";
     let verbs = [
-        "get rollout wep", "get rollout wep -w", "status wep", "promote wep", "abort wep",
-        "retry ro wep", "pause wep", "set image wep a=b", "undo wep",
+        "get rollout wep",
+        "get rollout wep -w",
+        "status wep",
+        "promote wep",
+        "abort wep",
+        "retry ro wep",
+        "pause wep",
+        "set image wep a=b",
+        "undo wep",
     ];
     for line in verbs {
         let failure = place.types(line).await.unwrap_err();
-        assert!(failure.contains("\"wep\" not found in namespace \"default\"\n  "), "{line}: {failure}");
+        assert!(
+            failure.contains("\"wep\" not found in namespace \"default\"\n  "),
+            "{line}: {failure}"
+        );
         if !line.starts_with("set") {
             assert_eq!(failure, expected, "{line}");
         }
@@ -291,28 +395,55 @@ async fn a_wrong_name_is_answered_with_the_right_one() {
 
 #[tokio::test]
 async fn a_cluster_without_our_definitions_is_told_from_one_without_the_rollout() {
-    let bare = ApiServer::new(Config { clock: clock(), data_dir: None, seed: 7, history: 50 }).unwrap();
+    let bare = ApiServer::new(Config {
+        clock: clock(),
+        data_dir: None,
+        seed: 7,
+        history: 50,
+    })
+    .unwrap();
     let mut place = place().await;
     place.cluster.client = bare.client();
     for line in ["get rollout web", "get rollouts", "abort web"] {
         let failure = place.types(line).await.unwrap_err();
-        assert!(failure.contains("CustomResourceDefinitions of argoproj.io are missing"), "{line}: {failure}");
+        assert!(
+            failure.contains("CustomResourceDefinitions of argoproj.io are missing"),
+            "{line}: {failure}"
+        );
     }
 }
 
 #[tokio::test]
 async fn a_cluster_that_is_away_is_named_with_its_kubeconfig() {
     // A port that was ours a moment ago: nobody listens on it.
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let port = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
     let file = tempfile::NamedTempFile::new().unwrap();
     let url = format!("http://127.0.0.1:{port}");
     std::fs::write(file.path(), local::api::kubeconfig(&url)).unwrap();
-    let args = ClusterArgs { kubeconfig: Some(file.path().to_owned()), ..ClusterArgs::default() };
+    let args = ClusterArgs {
+        kubeconfig: Some(file.path().to_owned()),
+        ..ClusterArgs::default()
+    };
     let cluster = Cluster::reach(&args).await.unwrap();
     let failure = cluster.rollout("web").await.unwrap_err().to_string();
     let place = file.path().display();
-    assert!(failure.starts_with(&format!("the cluster at {url} (from {place}) does not answer: ")), "{failure}");
-    let missing = ClusterArgs { kubeconfig: Some("/nowhere/config".into()), ..args };
+    assert!(
+        failure.starts_with(&format!(
+            "the cluster at {url} (from {place}) does not answer: "
+        )),
+        "{failure}"
+    );
+    let missing = ClusterArgs {
+        kubeconfig: Some("/nowhere/config".into()),
+        ..args
+    };
     let failure = Cluster::reach(&missing).await.err().unwrap().to_string();
-    assert!(failure.starts_with("the kubeconfig /nowhere/config cannot be used: "), "{failure}");
+    assert!(
+        failure.starts_with("the kubeconfig /nowhere/config cannot be used: "),
+        "{failure}"
+    );
 }

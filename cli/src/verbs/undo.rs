@@ -44,15 +44,23 @@ pub async fn run(
     }
     let templates = templates(&rollout, cluster).await?;
     let (revision, template) = chosen(templates, args.to_revision, &args.name)?;
-    if rollout.spec.template.as_ref().is_some_and(|current| current.same_as(&template)) {
+    if rollout
+        .spec
+        .template
+        .as_ref()
+        .is_some_and(|current| current.same_as(&template))
+    {
         let skipped = "skipped rollback (current template already matches revision";
         return console.print(&format!("{skipped} {revision})\n"));
     }
     let replace = json!([{"op": "replace", "path": "/spec/template", "value": template}]);
-    let replace: json_patch::Patch = serde_json::from_value(replace)
-        .map_err(|error| Failure::Strange(error.to_string()))?;
+    let replace: json_patch::Patch =
+        serde_json::from_value(replace).map_err(|error| Failure::Strange(error.to_string()))?;
     let patch: Patch<()> = Patch::Json(replace);
-    let patched = cluster.rollouts().patch(&args.name, &PatchParams::default(), &patch).await;
+    let patched = cluster
+        .rollouts()
+        .patch(&args.name, &PatchParams::default(), &patch)
+        .await;
     match patched {
         Ok(_) => console.print(&format!("rollout '{}' undo\n", args.name)),
         Err(error) => Err(cluster.explain(error, &args.name).await),
@@ -71,7 +79,9 @@ async fn templates(
         Ok(sets) => sets,
         Err(error) => return Err(cluster.explain(error, "").await),
     };
-    let own = sets.into_iter().filter(|set| is_owned(set, rollout.metadata.uid.as_deref()));
+    let own = sets
+        .into_iter()
+        .filter(|set| is_owned(set, rollout.metadata.uid.as_deref()));
     Ok(own.filter_map(revision).collect())
 }
 
@@ -83,7 +93,10 @@ fn is_owned(set: &DynamicObject, uid: Option<&str>) -> bool {
 fn revision(mut set: DynamicObject) -> Option<(u32, PodTemplate)> {
     let number = set.annotations().get(REVISION)?.parse().ok()?;
     let mut template = set.data.pointer_mut("/spec/template").map(Value::take)?;
-    if let Some(labels) = template.pointer_mut("/metadata/labels").and_then(Value::as_object_mut) {
+    if let Some(labels) = template
+        .pointer_mut("/metadata/labels")
+        .and_then(Value::as_object_mut)
+    {
         labels.remove(POD_TEMPLATE_HASH_LABEL);
     }
     Some((number, PodTemplate::from_value(template)?))
@@ -96,14 +109,21 @@ fn chosen(
     name: &str,
 ) -> Result<(u32, PodTemplate), Failure> {
     let known: Vec<u32> = templates.keys().copied().collect();
-    let number = if wanted == 0 { known.iter().rev().nth(1).copied() } else { Some(wanted) };
+    let number = if wanted == 0 {
+        known.iter().rev().nth(1).copied()
+    } else {
+        Some(wanted)
+    };
     let found = number.and_then(|number| templates.remove_entry(&number));
     found.ok_or_else(|| {
         let what = match wanted {
             0 => format!("no revision found for rollout {name:?} before the newest"),
             wanted => format!("unable to find specified revision {wanted} in history"),
         };
-        Failure::NoRevision { what, hint: format!("there are: {known:?}") }
+        Failure::NoRevision {
+            what,
+            hint: format!("there are: {known:?}"),
+        }
     })
 }
 
@@ -118,7 +138,10 @@ mod tests {
         assert_eq!(chosen(all(), 0, "web").unwrap(), (5, template("e")));
         assert_eq!(chosen(all(), 3, "web").unwrap(), (3, template("c")));
         let missing = chosen(all(), 4, "web").unwrap_err().to_string();
-        assert_eq!(missing, "unable to find specified revision 4 in history\n  there are: [3, 5, 7]");
+        assert_eq!(
+            missing,
+            "unable to find specified revision 4 in history\n  there are: [3, 5, 7]"
+        );
         let one = BTreeMap::from([(1, template("a"))]);
         assert!(chosen(one, 0, "web").is_err());
     }

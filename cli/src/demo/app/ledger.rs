@@ -33,10 +33,16 @@ pub fn file_name(version: u8, address: IpAddr, pid: u32) -> String {
 
 /// All that the processes of `version` counted, from the files in `dir`.
 pub fn of_version(dir: &Path, version: u8) -> io::Result<Ledger> {
-    let mut sum = Ledger { version, ..Ledger::default() };
+    let mut sum = Ledger {
+        version,
+        ..Ledger::default()
+    };
     for entry in std::fs::read_dir(dir)?.take(MAX_FILES) {
         let path = entry?.path();
-        if path.extension().is_some_and(|extension| extension == "json") {
+        if path
+            .extension()
+            .is_some_and(|extension| extension == "json")
+        {
             let ledger: Ledger = serde_json::from_slice(&std::fs::read(&path)?)?;
             if ledger.version == version {
                 sum.add(&ledger);
@@ -65,7 +71,10 @@ impl Ledger {
     pub fn add(&mut self, other: &Self) {
         self.requests += other.requests;
         self.failures += other.failures;
-        let both = self.first_failure.zip(other.first_failure).map(|(a, b)| a.min(b));
+        let both = self
+            .first_failure
+            .zip(other.first_failure)
+            .map(|(a, b)| a.min(b));
         self.first_failure = both.or(self.first_failure).or(other.first_failure);
         self.last_request = self.last_request.max(other.last_request);
     }
@@ -95,15 +104,24 @@ mod tests {
     #[test]
     fn pods_of_a_version_are_counted_together_and_others_apart() {
         let dir = tempfile::tempdir().unwrap();
-        let mut one = Ledger { version: 3, ..Ledger::default() };
+        let mut one = Ledger {
+            version: 3,
+            ..Ledger::default()
+        };
         one.received(at(100));
         one.received(at(200));
         one.failed(at(280));
-        let mut two = Ledger { version: 3, ..Ledger::default() };
+        let mut two = Ledger {
+            version: 3,
+            ..Ledger::default()
+        };
         two.received(at(50));
         two.failed(at(130));
         two.received(at(1630));
-        let mut old = Ledger { version: 2, ..Ledger::default() };
+        let mut old = Ledger {
+            version: 2,
+            ..Ledger::default()
+        };
         old.received(at(9000));
         for (pid, ledger) in [&one, &two, &old].into_iter().enumerate() {
             let name = file_name(ledger.version, [127, 0, 0, 1].into(), pid as u32);
@@ -114,7 +132,13 @@ mod tests {
         assert_eq!(three.first_failure, Some(at(130)));
         assert_eq!(three.burning_seconds(), Some(1.5));
         assert_eq!(of_version(dir.path(), 2).unwrap().requests, 1);
-        assert_eq!(of_version(dir.path(), 1).unwrap(), Ledger { version: 1, ..Ledger::default() });
+        assert_eq!(
+            of_version(dir.path(), 1).unwrap(),
+            Ledger {
+                version: 1,
+                ..Ledger::default()
+            }
+        );
     }
 
     #[test]

@@ -6,7 +6,8 @@ fn pod(status: Value) -> Pod {
     let containers = json!([{"name": "web"}, {"name": "log"}]);
     let init = json!([{"name": "prepare"}, {"name": "mesh", "restartPolicy": "Always"}]);
     let spec = json!({"containers": containers, "initContainers": init});
-    serde_json::from_value(json!({"metadata": {"name": "p"}, "spec": spec, "status": status})).unwrap()
+    serde_json::from_value(json!({"metadata": {"name": "p"}, "spec": spec, "status": status}))
+        .unwrap()
 }
 
 fn container(name: &str, ready: bool, restarts: i32, state: Value) -> Value {
@@ -24,25 +25,48 @@ fn seen(status: Value) -> (String, &'static str, usize, i32) {
 #[test]
 fn a_pod_is_what_kubectl_says_it_is() {
     let up = json!({"running": {}});
-    let ended = |code: i32, reason: &str| json!({"terminated": {"exitCode": code, "reason": reason}});
+    let ended =
+        |code: i32, reason: &str| json!({"terminated": {"exitCode": code, "reason": reason}});
     let waits = |reason: &str| json!({"waiting": {"reason": reason}});
     let of = |containers: Value| json!({"phase": "Running", "containerStatuses": containers});
     let init = |containers: Value| json!({"phase": "Pending", "initContainerStatuses": containers});
     let table = [
         (json!({"phase": "Pending"}), ("Pending", "◌", 0, 0)),
-        (json!({"phase": "Failed", "reason": "Evicted"}), ("Evicted", " ", 0, 0)),
         (
-            of(json!([container("web", true, 2, up.clone()), container("log", true, 1, up.clone())])),
+            json!({"phase": "Failed", "reason": "Evicted"}),
+            ("Evicted", " ", 0, 0),
+        ),
+        (
+            of(json!([
+                container("web", true, 2, up.clone()),
+                container("log", true, 1, up.clone())
+            ])),
             ("Running", "✔", 2, 3),
         ),
         (
-            of(json!([container("web", false, 7, waits("CrashLoopBackOff"))])),
+            of(json!([container(
+                "web",
+                false,
+                7,
+                waits("CrashLoopBackOff")
+            )])),
             ("CrashLoopBackOff", "✖", 0, 7),
         ),
-        (of(json!([container("web", false, 0, ended(1, "Error"))])), ("Error", "⚠", 0, 0)),
-        (of(json!([container("web", false, 0, ended(137, ""))])), ("ExitCode:137", "✖", 0, 0)),
         (
-            of(json!([container("web", false, 0, json!({"terminated": {"exitCode": 0, "signal": 9}}))])),
+            of(json!([container("web", false, 0, ended(1, "Error"))])),
+            ("Error", "⚠", 0, 0),
+        ),
+        (
+            of(json!([container("web", false, 0, ended(137, ""))])),
+            ("ExitCode:137", "✖", 0, 0),
+        ),
+        (
+            of(json!([container(
+                "web",
+                false,
+                0,
+                json!({"terminated": {"exitCode": 0, "signal": 9}})
+            )])),
             ("Signal:9", "✖", 0, 0),
         ),
         (
@@ -52,9 +76,17 @@ fn a_pod_is_what_kubectl_says_it_is() {
             ])),
             ("Running", "✔", 1, 0),
         ),
-        (init(json!([container("prepare", false, 0, up.clone())])), ("Init:0/2", "◌", 0, 0)),
         (
-            init(json!([container("prepare", false, 3, waits("CrashLoopBackOff"))])),
+            init(json!([container("prepare", false, 0, up.clone())])),
+            ("Init:0/2", "◌", 0, 0),
+        ),
+        (
+            init(json!([container(
+                "prepare",
+                false,
+                3,
+                waits("CrashLoopBackOff")
+            )])),
             ("Init:CrashLoopBackOff", "◌", 0, 3),
         ),
         (
@@ -73,7 +105,11 @@ fn a_pod_is_what_kubectl_says_it_is() {
         ),
     ];
     for (status, (word, icon, ready, restarts)) in table {
-        assert_eq!(seen(status.clone()), (word.to_owned(), icon, ready, restarts), "{status}");
+        assert_eq!(
+            seen(status.clone()),
+            (word.to_owned(), icon, ready, restarts),
+            "{status}"
+        );
     }
 }
 
@@ -86,5 +122,8 @@ fn a_deleted_pod_terminates_unless_its_node_is_lost() {
         condition(&pod).word
     };
     assert_eq!(deleted(json!({"phase": "Running"})), "Terminating");
-    assert_eq!(deleted(json!({"phase": "Running", "reason": "NodeLost"})), "Unknown");
+    assert_eq!(
+        deleted(json!({"phase": "Running", "reason": "NodeLost"})),
+        "Unknown"
+    );
 }

@@ -36,7 +36,9 @@ pub(super) async fn data(
     };
     // The API server names the type of a list's items only once, for the list.
     let typed = |mut object: DynamicObject| {
-        object.types.get_or_insert_with(TypeMeta::resource::<Rollout>);
+        object
+            .types
+            .get_or_insert_with(TypeMeta::resource::<Rollout>);
         serde_json::to_value(object).map_err(|error| Failure::Strange(error.to_string()))
     };
     let items: Vec<Value> = objects.into_iter().map(typed).collect::<Result<_, _>>()?;
@@ -53,21 +55,35 @@ pub(super) async fn table(
     console: &mut Console<'_>,
 ) -> Result<(), Failure> {
     let everywhere = args.all_namespaces;
-    let api =
-        if everywhere { Api::all(cluster.client.clone()) } else { cluster.rollouts() };
+    let api = if everywhere {
+        Api::all(cluster.client.clone())
+    } else {
+        cluster.rollouts()
+    };
     let rollouts = match api.list(&ListParams::default()).await {
         Ok(list) => list.items,
         Err(error) => return Err(cluster.explain(error, "").await),
     };
     if rollouts.is_empty() && !args.watch {
-        let place = if everywhere { String::new() } else { format!(" in {} namespace", cluster.namespace) };
+        let place = if everywhere {
+            String::new()
+        } else {
+            format!(" in {} namespace", cluster.namespace)
+        };
         console.remark(&format!("No resources found{place}."));
         return Ok(());
     }
-    let columns = Columns { namespace: everywhere, detail };
+    let columns = Columns {
+        namespace: everywhere,
+        detail,
+    };
     let mut lines = Lines::default();
     console.print(&lines.first(rollouts, columns))?;
-    if args.watch { lines.watch(api, columns, console).await } else { Ok(()) }
+    if args.watch {
+        lines.watch(api, columns, console).await
+    } else {
+        Ok(())
+    }
 }
 
 /// The table as it was last printed.
@@ -80,7 +96,10 @@ struct Lines {
 
 impl Lines {
     fn first(&mut self, rollouts: Vec<Rollout>, columns: Columns) -> String {
-        self.rollouts = rollouts.into_iter().map(|rollout| (key(&rollout), rollout)).collect();
+        self.rollouts = rollouts
+            .into_iter()
+            .map(|rollout| (key(&rollout), rollout))
+            .collect();
         list::table(self.rollouts.values(), columns)
     }
 

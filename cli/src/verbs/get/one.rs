@@ -110,12 +110,17 @@ impl Screen {
         followed: &Followed,
         console: &mut Console<'_>,
     ) -> Result<(), Failure> {
-        let input = followed.now().ok_or_else(|| Failure::Gone { name: name.to_owned() })?;
+        let input = followed.now().ok_or_else(|| Failure::Gone {
+            name: name.to_owned(),
+        })?;
         let text = tree::render(&input, self.look, console.clock.now());
         if console.is_terminal {
             return console.redraw(&text);
         }
-        let ageless = Look { paint: Paint::Plain, ..self.look };
+        let ageless = Look {
+            paint: Paint::Plain,
+            ..self.look
+        };
         let ageless = tree::render(&input, ageless, Timestamp::UNIX_EPOCH);
         if self.shown.as_ref() == Some(&ageless) {
             return Ok(());

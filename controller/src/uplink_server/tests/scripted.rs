@@ -95,9 +95,11 @@ impl Controller {
                 changed.recv().await.expect("fleets live");
             }
         });
-        if waited.await.is_err() {
-            panic!("still {:?}", self.fleets.view(&web(), "bbb"));
-        }
+        assert!(
+            waited.await.is_ok(),
+            "still {:?}",
+            self.fleets.view(&web(), "bbb")
+        );
     }
 }
 
