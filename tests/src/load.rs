@@ -56,9 +56,11 @@ impl Load {
         let stop = CancellationToken::new();
         let ledger = Arc::<Mutex<Ledger>>::default();
         let mut users = JoinSet::new();
-        for _ in 0..CONNECTIONS {
-            let pace = Duration::from_secs(1) * CONNECTIONS / rate;
-            users.spawn(user(target, pace, stop.clone(), Arc::clone(&ledger)));
+        let pace = Duration::from_secs(1) * CONNECTIONS / rate;
+        for number in 0..CONNECTIONS {
+            // One after the other: all at the same moment would be a flood and then silence.
+            let first = pace * number / CONNECTIONS;
+            users.spawn(user(target, (first, pace), stop.clone(), Arc::clone(&ledger)));
         }
         Self { stop, users, ledger }
     }
@@ -78,11 +80,12 @@ impl Load {
 
 async fn user(
     target: SocketAddr,
-    pace: Duration,
+    (first, pace): (Duration, Duration),
     stop: CancellationToken,
     ledger: Arc<Mutex<Ledger>>,
 ) {
     let mut connection = None;
+    tokio::time::sleep(first).await;
     let mut due = interval(pace);
     due.set_missed_tick_behavior(MissedTickBehavior::Burst);
     loop {

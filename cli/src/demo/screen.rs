@@ -101,7 +101,7 @@ impl View {
         lines.push(labelled(
             "users",
             &format!(
-                "{} requests   {failed}   {} answered by stable instead",
+                "{} requests   {failed}   {} saved by stable",
                 grouped(self.requests),
                 grouped(self.fallbacks),
             ),

@@ -37,15 +37,14 @@ pub enum Deed {
 
 /// A manifest that could not be applied.
 #[derive(Debug, thiserror::Error)]
-#[error("{place} ({object})")]
+#[error("{place} ({object}): {why}")]
 pub struct ApplyError {
     /// Where it stands.
     pub place: Place,
     /// What it is.
     pub object: String,
-    /// Why.
-    #[source]
-    pub source: Box<kube::Error>,
+    /// Why, with the path of the field if it is one.
+    pub why: String,
 }
 
 impl fmt::Display for Applied {
@@ -69,6 +68,14 @@ pub async fn apply(client: &Client, manifest: &Manifest) -> Result<Applied, Appl
             object,
             source: Box::new(source),
         }),
+    }
+}
+
+/// What the server said, without what the client wraps around it.
+fn in_words(error: kube::Error) -> String {
+    match error {
+        kube::Error::Api(status) => status.message,
+        other => format!("{:#}", anyhow::Error::new(other)),
     }
 }
 

@@ -56,7 +56,10 @@ pub fn secrets(spec: &AnalysisRunSpec) -> Vec<SecretKey> {
 
 fn secret_of(argument: &Argument) -> Option<SecretKey> {
     let from = argument.value_from.as_ref()?.secret_key_ref.as_ref()?;
-    Some(SecretKey { secret: from.name.clone(), key: from.key.clone() })
+    Some(SecretKey {
+        secret: from.name.clone(),
+        key: from.key.clone(),
+    })
 }
 
 /// The run's metrics with their arguments filled in. A Secret that is not among `secrets` stands as
@@ -70,12 +73,18 @@ pub fn resolved(
         let value = match (&argument.value, secret_of(argument)) {
             (Some(_), Some(_)) => return Err(ArgumentError::Both(argument.name.clone())),
             (Some(value), None) => value.clone(),
-            (None, Some(key)) => secrets.get(&key).cloned().unwrap_or_else(|| REDACTED.to_owned()),
+            (None, Some(key)) => secrets
+                .get(&key)
+                .cloned()
+                .unwrap_or_else(|| REDACTED.to_owned()),
             (None, None) => return Err(ArgumentError::Unresolved(argument.name.clone())),
         };
         values.insert(format!("args.{}", argument.name), value);
     }
-    spec.metrics.iter().map(|metric| filled(metric, &values)).collect()
+    spec.metrics
+        .iter()
+        .map(|metric| filled(metric, &values))
+        .collect()
 }
 
 fn filled(metric: &Metric, values: &BTreeMap<String, String>) -> Result<Metric, ArgumentError> {
@@ -113,7 +122,9 @@ fn replaced(json: &str, values: &BTreeMap<String, String>) -> Result<String, Arg
 /// A text without the values of Secrets.
 pub fn redacted(text: &str, secrets: &BTreeMap<SecretKey, String>) -> String {
     let values = secrets.values().filter(|value| !value.is_empty());
-    values.fold(text.to_owned(), |text, value| text.replace(value.as_str(), REDACTED))
+    values.fold(text.to_owned(), |text, value| {
+        text.replace(value.as_str(), REDACTED)
+    })
 }
 
 #[cfg(test)]
@@ -136,9 +147,18 @@ mod tests {
         let args = json!([{"name": "n", "value": "3"}, {"name": "host", "value": "a\"b\n\u{7}é"}]);
         let spec = run_spec("result == '{{args.n}}'", args);
         let metrics = resolved(&spec, &BTreeMap::new()).unwrap();
-        assert_eq!(metrics[0].success_condition.as_deref(), Some("result == '3'"));
-        assert_eq!(crds::int_or_string::count_or(metrics[0].count.as_ref(), 0), 3);
-        assert_eq!(metrics[0].provider.web.as_ref().unwrap().url, "http://a\"b\n\u{7}é/");
+        assert_eq!(
+            metrics[0].success_condition.as_deref(),
+            Some("result == '3'")
+        );
+        assert_eq!(
+            crds::int_or_string::count_or(metrics[0].count.as_ref(), 0),
+            3
+        );
+        assert_eq!(
+            metrics[0].provider.web.as_ref().unwrap().url,
+            "http://a\"b\n\u{7}é/"
+        );
     }
 
     #[test]
@@ -149,8 +169,10 @@ mod tests {
         let rows = [
             (json!([n]), "failed to resolve {{args.host}}"),
             (json!([n, {"name": "host"}]), "args.host was not resolved"),
-            (json!([n, {"name": "host", "value": "", "valueFrom": secret}]),
-             "arg host has both Value and ValueFrom fields"),
+            (
+                json!([n, {"name": "host", "value": "", "valueFrom": secret}]),
+                "arg host has both Value and ValueFrom fields",
+            ),
         ];
         for (args, expected) in rows {
             let error = resolved(&run_spec("true", args), &BTreeMap::new()).unwrap_err();
@@ -165,11 +187,20 @@ mod tests {
         let secret = json!({"secretKeyRef": {"name": "s", "key": "k"}});
         let args = json!([{"name": "n", "value": "3"}, {"name": "host", "valueFrom": secret}]);
         let spec = run_spec("true", args);
-        let key = SecretKey { secret: "s".to_owned(), key: "k".to_owned() };
+        let key = SecretKey {
+            secret: "s".to_owned(),
+            key: "k".to_owned(),
+        };
         assert_eq!(secrets(&spec), [key.clone()]);
         let known = BTreeMap::from([(key, "hunter2".to_owned())]);
         let url = |secrets: &BTreeMap<SecretKey, String>| {
-            resolved(&spec, secrets).unwrap()[0].provider.web.as_ref().unwrap().url.clone()
+            resolved(&spec, secrets).unwrap()[0]
+                .provider
+                .web
+                .as_ref()
+                .unwrap()
+                .url
+                .clone()
         };
         assert_eq!(url(&known), "http://hunter2/");
         assert_eq!(url(&BTreeMap::new()), "http://*****/");

@@ -121,7 +121,11 @@ pub fn run_for(input: &ComposeInput<'_>) -> Result<AnalysisRunSpec, ComposeError
     )?;
     let measurement_retention = flatten::distinct(
         "Measurement Retention",
-        input.analysis.measurement_retention.iter().chain(&flat.measurement_retention),
+        input
+            .analysis
+            .measurement_retention
+            .iter()
+            .chain(&flat.measurement_retention),
         |rule| &rule.metric_name,
     )?;
     Ok(AnalysisRunSpec {

@@ -12,8 +12,8 @@ mod measured;
 
 use std::collections::BTreeMap;
 
-use crds::analysis::run::AnalysisRunStatus;
 use crds::analysis::Metric;
+use crds::analysis::run::AnalysisRunStatus;
 use crds::words::AnalysisPhase;
 use crds::{AnalysisRun, AnalysisRunSpec};
 use jiff::{SignedDuration, Timestamp};
@@ -70,8 +70,7 @@ pub fn checked(
     run: &AnalysisRunSpec,
     secrets: &BTreeMap<SecretKey, String>,
 ) -> Result<CheckedRun, String> {
-    let unresolved =
-        |error: ArgumentError| format!("Unable to resolve metric arguments: {error}");
+    let unresolved = |error: ArgumentError| format!("Unable to resolve metric arguments: {error}");
     let metrics: Vec<Metric> = arguments::resolved(run, secrets).map_err(unresolved)?;
     spec::checked(run, &metrics).map_err(|reason| format!("Analysis spec invalid: {reason}"))
 }
@@ -80,13 +79,20 @@ pub fn checked(
 pub fn is_due(run: &AnalysisRun, checked: &CheckedRun, now: Timestamp) -> bool {
     let status = run.status.clone().unwrap_or_default();
     let terminating = decide::is_terminating(&run.spec, &status);
-    checked.metrics.iter().any(|metric| due::at(metric, &status, terminating).is_some_and(|at| at <= now))
+    checked
+        .metrics
+        .iter()
+        .any(|metric| due::at(metric, &status, terminating).is_some_and(|at| at <= now))
 }
 
 /// What is to be done about a run.
 pub fn plan(run: &AnalysisRun, observed: &Observed, now: Timestamp) -> Plan {
     let status = run.status.clone().unwrap_or_default();
-    if status.phase.as_ref().is_some_and(AnalysisPhase::is_completed) {
+    if status
+        .phase
+        .as_ref()
+        .is_some_and(AnalysisPhase::is_completed)
+    {
         return finished(run, status, now);
     }
     let ended = |phase, message| ended(status.clone(), phase, message, now);
@@ -99,14 +105,23 @@ pub fn plan(run: &AnalysisRun, observed: &Observed, now: Timestamp) -> Plan {
     }
     match checked(&run.spec, &observed.secrets) {
         Ok(checked) => carried_out(run, &checked, observed, now),
-        Err(message) => {
-            ended(AnalysisPhase::Error, arguments::redacted(&message, &observed.secrets))
-        }
+        Err(message) => ended(
+            AnalysisPhase::Error,
+            arguments::redacted(&message, &observed.secrets),
+        ),
     }
 }
 
-fn carried_out(run: &AnalysisRun, checked: &CheckedRun, observed: &Observed, now: Timestamp) -> Plan {
-    let mut plan = Plan { status: run.status.clone().unwrap_or_default(), ..Plan::default() };
+fn carried_out(
+    run: &AnalysisRun,
+    checked: &CheckedRun,
+    observed: &Observed,
+    now: Timestamp,
+) -> Plan {
+    let mut plan = Plan {
+        status: run.status.clone().unwrap_or_default(),
+        ..Plan::default()
+    };
     let terminating = decide::is_terminating(&run.spec, &plan.status);
     for metric in &checked.metrics {
         measured::take(metric, &mut plan.status, observed, terminating, now);
@@ -128,15 +143,25 @@ fn carried_out(run: &AnalysisRun, checked: &CheckedRun, observed: &Observed, now
         return end;
     }
     plan.status.phase = Some(phase);
-    let times = checked.metrics.iter().filter_map(|metric| due::at(metric, &plan.status, false));
+    let times = checked
+        .metrics
+        .iter()
+        .filter_map(|metric| due::at(metric, &plan.status, false));
     plan.again = times.min();
-    plan.watching = checked.metrics.iter().any(|metric| due::is_running(metric, &plan.status));
+    plan.watching = checked
+        .metrics
+        .iter()
+        .any(|metric| due::is_running(metric, &plan.status));
     plan
 }
 
 /// Keeps the newest measurements.
 fn trim(status: &mut AnalysisRunStatus, name: &str, retention: usize) {
-    if let Some(result) = status.metric_results.iter_mut().find(|result| result.name == name) {
+    if let Some(result) = status
+        .metric_results
+        .iter_mut()
+        .find(|result| result.name == name)
+    {
         let surplus = result.measurements.len().saturating_sub(retention);
         result.measurements.drain(..surplus);
     }
@@ -158,14 +183,21 @@ fn ended(
     status.started_at.get_or_insert(Time(now));
     status.completed_at.get_or_insert(Time(now));
     // The next look is about the run's time to live.
-    Plan { status, notes: vec![note], again: Some(now), ..Plan::default() }
+    Plan {
+        status,
+        notes: vec![note],
+        again: Some(now),
+        ..Plan::default()
+    }
 }
 
 /// A run that ended is changed no more; it may be deleted when its time is over.
 fn finished(run: &AnalysisRun, status: AnalysisRunStatus, now: Timestamp) -> Plan {
     let over = time_to_live(run, &status).and_then(|seconds| {
         let ended = status.completed_at.as_ref()?.0;
-        ended.checked_add(SignedDuration::from_secs(i64::from(seconds))).ok()
+        ended
+            .checked_add(SignedDuration::from_secs(i64::from(seconds)))
+            .ok()
     });
     Plan {
         delete: over.is_some_and(|over| over <= now),

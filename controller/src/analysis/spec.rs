@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crds::AnalysisRunSpec;
 use crds::analysis::Metric;
 use crds::duration::GoDuration;
-use crds::int_or_string::{count_or, IntOrString};
+use crds::int_or_string::{IntOrString, count_or};
 use crds::plugin::{PLUGIN_NAME, ProxyMetric};
 use jiff::SignedDuration;
 use regex::Regex;
@@ -68,9 +68,17 @@ pub fn unsupported_provider(metric: &Metric) -> Option<String> {
 /// Checks a run whose metrics have their arguments. The error is what stands behind
 /// `Analysis spec invalid: `.
 pub fn checked(spec: &AnalysisRunSpec, metrics: &[Metric]) -> Result<CheckedRun, String> {
-    let dry = matching("dryRun", spec.dry_run.iter().map(|rule| &rule.metric_name), metrics)?;
+    let dry = matching(
+        "dryRun",
+        spec.dry_run.iter().map(|rule| &rule.metric_name),
+        metrics,
+    )?;
     let rules = spec.measurement_retention.iter();
-    let kept = matching("measurementRetention", rules.map(|rule| &rule.metric_name), metrics)?;
+    let kept = matching(
+        "measurementRetention",
+        rules.map(|rule| &rule.metric_name),
+        metrics,
+    )?;
     if metrics.is_empty() {
         return Err("no metrics specified".to_owned());
     }
@@ -83,7 +91,9 @@ pub fn checked(spec: &AnalysisRunSpec, metrics: &[Metric]) -> Result<CheckedRun,
         }
         let mut one = check(metric).map_err(|reason| format!("metrics[{index}]: {reason}"))?;
         one.dry_run = dry.contains_key(metric.name.as_str());
-        let rule = kept.get(metric.name.as_str()).map(|rule| &spec.measurement_retention[*rule]);
+        let rule = kept
+            .get(metric.name.as_str())
+            .map(|rule| &spec.measurement_retention[*rule]);
         let limit = rule.and_then(|rule| usize::try_from(rule.limit).ok());
         one.retention = limit.filter(|limit| *limit > 0).unwrap_or(RETENTION);
         checked.push(one);
@@ -101,11 +111,17 @@ fn matching<'a>(
     for (index, rule) in rules.enumerate() {
         // A rule is a pattern; one that is no pattern matches nothing, as in Argo.
         let pattern = Regex::new(rule).ok();
-        let matches = |name: &str| pattern.as_ref().is_some_and(|pattern| pattern.is_match(name));
+        let matches = |name: &str| {
+            pattern
+                .as_ref()
+                .is_some_and(|pattern| pattern.is_match(name))
+        };
         let before = metrics.iter().filter(|metric| matches(&metric.name));
         let names: Vec<&str> = before.map(|metric| metric.name.as_str()).collect();
         if names.is_empty() {
-            return Err(format!("{list}[{index}]: Rule didn't match any metric name(s)"));
+            return Err(format!(
+                "{list}[{index}]: Rule didn't match any metric name(s)"
+            ));
         }
         found.extend(names.into_iter().map(|name| (name, index)));
     }
@@ -138,8 +154,14 @@ fn check(metric: &Metric) -> Result<CheckedMetric, String> {
         inconclusive_limit: inconclusive,
         consecutive_error_limit: errors,
         consecutive_success_limit: (successes > 0).then_some(successes),
-        success_condition: metric.success_condition.clone().filter(|text| !text.is_empty()),
-        failure_condition: metric.failure_condition.clone().filter(|text| !text.is_empty()),
+        success_condition: metric
+            .success_condition
+            .clone()
+            .filter(|text| !text.is_empty()),
+        failure_condition: metric
+            .failure_condition
+            .clone()
+            .filter(|text| !text.is_empty()),
         dry_run: false,
         retention: RETENTION,
         proxy: provider(metric)?,
@@ -182,7 +204,9 @@ fn counts(count: i64, successes: i64, failures: i64, inconclusive: i64) -> Resul
 }
 
 fn duration(what: &str, text: Option<&str>) -> Result<Option<SignedDuration>, String> {
-    let Some(text) = text.filter(|text| !text.is_empty()) else { return Ok(None) };
+    let Some(text) = text.filter(|text| !text.is_empty()) else {
+        return Ok(None);
+    };
     match GoDuration::parse(text) {
         Ok(duration) => Ok(Some(SignedDuration::from_nanos(duration.nanoseconds()))),
         Err(error) => Err(format!("invalid {what} string: {error}")),
@@ -198,10 +222,17 @@ fn provider(metric: &Metric) -> Result<ProxyMetric, String> {
     if let Some(sentence) = unsupported_provider(metric) {
         return Err(sentence);
     }
-    let block = metric.provider.sluice_proxy().ok_or("no provider specified")?;
+    let block = metric
+        .provider
+        .sluice_proxy()
+        .ok_or("no provider specified")?;
     let path = format!("provider.plugin.{PLUGIN_NAME}");
     ProxyMetric::parse(block, &path).map_err(|errors| {
-        errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+        errors
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+            .join("; ")
     })
 }
 

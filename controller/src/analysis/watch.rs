@@ -95,7 +95,9 @@ impl Controller {
     }
 
     fn until_next(&self) -> Duration {
-        let Some(next) = self.due.values().min() else { return Duration::MAX };
+        let Some(next) = self.due.values().min() else {
+            return Duration::MAX;
+        };
         Duration::try_from(next.duration_since(self.clock.now())).unwrap_or_default()
     }
 
@@ -108,13 +110,19 @@ impl Controller {
             }
             Ok(Event::InitDone) => {
                 let listed = std::mem::take(&mut self.listed);
-                let gone: Vec<Key> =
-                    self.runs.keys().filter(|key| !listed.contains(*key)).cloned().collect();
+                let gone: Vec<Key> = self
+                    .runs
+                    .keys()
+                    .filter(|key| !listed.contains(*key))
+                    .cloned()
+                    .collect();
                 gone.iter().for_each(|key| self.gone(key));
             }
             Ok(Event::Apply(run)) => self.changed(run),
             Ok(Event::Delete(run)) => self.gone(&key_of(&run)),
-            Err(error) => tracing::warn!(%error, "the watch of AnalysisRuns broke; it is started again"),
+            Err(error) => {
+                tracing::warn!(%error, "the watch of AnalysisRuns broke; it is started again")
+            }
         }
     }
 
@@ -144,7 +152,9 @@ impl Controller {
         let now = self.clock.now();
         for (key, run) in &self.runs {
             let concerned = subject(run).is_some_and(|subject| {
-                rollout.as_ref().is_none_or(|rollout| subject.rollout == *rollout)
+                rollout
+                    .as_ref()
+                    .is_none_or(|rollout| subject.rollout == *rollout)
             });
             if concerned && !is_completed(run) {
                 self.due.insert(key.clone(), now);
@@ -154,11 +164,17 @@ impl Controller {
 
     async fn look_at_due(&mut self) {
         let now = self.clock.now();
-        let due: Vec<Key> =
-            self.due.iter().filter(|(_, at)| **at <= now).map(|(key, _)| key.clone()).collect();
+        let due: Vec<Key> = self
+            .due
+            .iter()
+            .filter(|(_, at)| **at <= now)
+            .map(|(key, _)| key.clone())
+            .collect();
         for key in due {
             self.due.remove(&key);
-            let Some(run) = self.runs.get(&key).cloned() else { continue };
+            let Some(run) = self.runs.get(&key).cloned() else {
+                continue;
+            };
             match self.look(&run).await {
                 Ok(Some(next)) => {
                     self.due.insert(key, next);
@@ -166,7 +182,8 @@ impl Controller {
                 Ok(None) => {}
                 Err(error) => {
                     tracing::warn!(namespace = key.0, name = key.1, %error, "an AnalysisRun could not be written");
-                    self.due.insert(key, now.saturating_add(RETRY).unwrap_or(now));
+                    self.due
+                        .insert(key, now.saturating_add(RETRY).unwrap_or(now));
                 }
             }
         }
@@ -188,37 +205,53 @@ impl Controller {
             return Ok(Some(now.saturating_add(WATCHFUL).unwrap_or(now)));
         }
         self.tell(run, &plan.notes).await;
-        if plan.status.phase.as_ref().is_some_and(AnalysisPhase::is_completed)
+        if plan
+            .status
+            .phase
+            .as_ref()
+            .is_some_and(AnalysisPhase::is_completed)
             && let Some(uid) = run.uid()
         {
             self.tests.forget(&uid);
         }
-        let watchful = plan.watching.then(|| now.saturating_add(WATCHFUL).unwrap_or(now));
+        let watchful = plan
+            .watching
+            .then(|| now.saturating_add(WATCHFUL).unwrap_or(now));
         Ok(plan.again.into_iter().chain(watchful).min())
     }
 
     /// What there is to know about a run that is not over.
     async fn observe(&self, run: &AnalysisRun, now: Timestamp) -> Observed {
         let label = |name: &str| run.labels().get(name).map(String::as_str);
-        let mut observed =
-            Observed { step: label(TYPE_LABEL) != Some("Background"), ..Observed::default() };
+        let mut observed = Observed {
+            step: label(TYPE_LABEL) != Some("Background"),
+            ..Observed::default()
+        };
         if is_completed(run) {
             return observed;
         }
         let subject = subject(run);
         observed.fuse = subject.as_ref().and_then(|subject| self.fuse(subject));
-        let Ok(checked) = plan::checked(&run.spec, &BTreeMap::new()) else { return observed };
+        let Ok(checked) = plan::checked(&run.spec, &BTreeMap::new()) else {
+            return observed;
+        };
         let uid = run.uid().unwrap_or_default();
         for metric in &checked.metrics {
             let look = match &subject {
-                Some(subject) => Ok(self.tests.look(&uid, metric, subject, self.traffic.as_ref())),
+                Some(subject) => Ok(self
+                    .tests
+                    .look(&uid, metric, subject, self.traffic.as_ref())),
                 None => Err(format!(
                     "no Rollout to measure: the run needs a Rollout as owner and the label {HASH_LABEL}"
                 )),
             };
             observed.looks.insert(metric.name.clone(), look);
         }
-        let decided = observed.looks.values().flatten().any(|look| look.verdict.is_worse());
+        let decided = observed
+            .looks
+            .values()
+            .flatten()
+            .any(|look| look.verdict.is_worse());
         if decided || plan::is_due(run, &checked, now) {
             self.read_secrets(run, &mut observed).await;
         }
@@ -227,7 +260,9 @@ impl Controller {
 
     fn fuse(&self, subject: &Subject) -> Option<String> {
         let view = self.traffic.view(&subject.rollout, &subject.canary);
-        view.fuse.filter(|trip| trip.revision == subject.canary).map(|trip| trip.reason)
+        view.fuse
+            .filter(|trip| trip.revision == subject.canary)
+            .map(|trip| trip.reason)
     }
 
     /// The Secrets that the run's arguments refer to, read anew each time.
@@ -247,10 +282,17 @@ impl Controller {
     /// Writes what differs. False where the run has changed meanwhile.
     async fn write(&mut self, run: &AnalysisRun, plan: &Plan) -> Result<bool, kube::Error> {
         let before = run.status.clone().unwrap_or_default();
-        let Some(change) = patch::of_status(run, &before, &plan.status) else { return Ok(true) };
+        let Some(change) = patch::of_status(run, &before, &plan.status) else {
+            return Ok(true);
+        };
         let runs = self.api(run);
-        let written =
-            runs.patch(&run.name_any(), &PatchParams::default(), &Patch::Merge(&change)).await;
+        let written = runs
+            .patch(
+                &run.name_any(),
+                &PatchParams::default(),
+                &Patch::Merge(&change),
+            )
+            .await;
         match written {
             Ok(written) => {
                 self.runs.insert(key_of(&written), written);
@@ -262,9 +304,14 @@ impl Controller {
     }
 
     async fn delete(&self, run: &AnalysisRun) -> Result<(), kube::Error> {
-        let only_this =
-            Preconditions { uid: run.uid(), resource_version: None };
-        let params = DeleteParams { preconditions: Some(only_this), ..DeleteParams::background() };
+        let only_this = Preconditions {
+            uid: run.uid(),
+            resource_version: None,
+        };
+        let params = DeleteParams {
+            preconditions: Some(only_this),
+            ..DeleteParams::background()
+        };
         match self.api(run).delete(&run.name_any(), &params).await {
             Ok(_) => Ok(()),
             Err(kube::Error::Api(status)) if status.code == 409 || status.code == 404 => Ok(()),
@@ -285,25 +332,40 @@ impl Controller {
 }
 
 async fn read_secret(secrets: &Api<Secret>, wanted: &SecretKey) -> Result<String, String> {
-    let secret = secrets.get(&wanted.secret).await.map_err(|error| match error {
-        kube::Error::Api(status) => status.message.clone(),
-        error => error.to_string(),
-    })?;
+    let secret = secrets
+        .get(&wanted.secret)
+        .await
+        .map_err(|error| match error {
+            kube::Error::Api(status) => status.message.clone(),
+            error => error.to_string(),
+        })?;
     let data = secret.data.unwrap_or_default();
     let value = data.get(&wanted.key).ok_or_else(|| {
-        format!("key '{}' does not exist in secret '{}'", wanted.key, wanted.secret)
+        format!(
+            "key '{}' does not exist in secret '{}'",
+            wanted.key, wanted.secret
+        )
     })?;
     let text = std::str::from_utf8(&value.0);
     text.map(str::to_owned).map_err(|_| {
-        format!("key '{}' of secret '{}' is not UTF-8", wanted.key, wanted.secret)
+        format!(
+            "key '{}' of secret '{}' is not UTF-8",
+            wanted.key, wanted.secret
+        )
     })
 }
 
 /// The canary that a run is about: its owner's, with the hash of its label.
 fn subject(run: &AnalysisRun) -> Option<Subject> {
-    let owner = run.owner_references().iter().find(|owner| owner.kind == "Rollout")?;
+    let owner = run
+        .owner_references()
+        .iter()
+        .find(|owner| owner.kind == "Rollout")?;
     Some(Subject {
-        rollout: RolloutKey { namespace: run.namespace()?, name: owner.name.clone() },
+        rollout: RolloutKey {
+            namespace: run.namespace()?,
+            name: owner.name.clone(),
+        },
         canary: run.labels().get(HASH_LABEL)?.clone(),
     })
 }

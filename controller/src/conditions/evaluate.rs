@@ -53,8 +53,13 @@ pub(super) fn evaluate(
     result: &Value,
     now: Timestamp,
 ) -> Result<Value, ConditionError> {
-    let mut evaluation =
-        Evaluation { result, now, scopes: Vec::new(), variables: Vec::new(), steps: 0 };
+    let mut evaluation = Evaluation {
+        result,
+        now,
+        scopes: Vec::new(),
+        variables: Vec::new(),
+        steps: 0,
+    };
     match evaluation.value(tree) {
         Ok(value) => Ok(value),
         Err(Stop::Chain) => Ok(Value::Nil),
@@ -68,7 +73,11 @@ impl<'a> Evaluation<'a> {
     /// Pays for work.
     pub(super) fn spend(&mut self, steps: usize) -> Result<(), Stop> {
         self.steps = self.steps.saturating_add(steps as u64);
-        if self.steps > MOST_STEPS { Err(ConditionError::TooManySteps.into()) } else { Ok(()) }
+        if self.steps > MOST_STEPS {
+            Err(ConditionError::TooManySteps.into())
+        } else {
+            Ok(())
+        }
     }
 
     pub(super) fn value(&mut self, node: &'a Node) -> Result<Value, Stop> {
@@ -90,7 +99,11 @@ impl<'a> Evaluation<'a> {
             Node::And(..) | Node::Or(..) | Node::Coalesce(..) | Node::Conditional { .. } => {
                 self.branch(node)
             }
-            Node::Binary { operator, left, right } => self.binary(*operator, left, right),
+            Node::Binary {
+                operator,
+                left,
+                right,
+            } => self.binary(*operator, left, right),
             Node::Let { name, value, body } => self.binding(name, value, body),
             Node::Access { of, key, optional } => self.access(of, key, *optional),
             Node::Slice { of, from, to } => self.slice(of, from.as_deref(), to.as_deref()),
@@ -98,15 +111,26 @@ impl<'a> Evaluation<'a> {
                 Err(Stop::Chain) => Ok(Value::Nil),
                 outcome => outcome,
             },
-            Node::Call { function, arguments } => {
+            Node::Call {
+                function,
+                arguments,
+            } => {
                 let arguments = self.values(arguments)?;
                 self.spend(arguments.iter().map(size).sum())?;
                 let value = function.call(&arguments, self.result, self.now)?;
                 self.spend(size(&value))?;
                 Ok(value)
             }
-            Node::Each { each, over, predicate, initial } => {
-                let initial = initial.as_ref().map(|initial| self.value(initial)).transpose()?;
+            Node::Each {
+                each,
+                over,
+                predicate,
+                initial,
+            } => {
+                let initial = initial
+                    .as_ref()
+                    .map(|initial| self.value(initial))
+                    .transpose()?;
                 let over = self.value(over)?;
                 self.each(*each, &over, predicate.as_deref(), initial)
             }
@@ -118,12 +142,18 @@ impl<'a> Evaluation<'a> {
     }
 
     fn variable(&self, name: &str) -> Value {
-        let bound = self.variables.iter().rev().find(|(bound, _)| *bound == name);
+        let bound = self
+            .variables
+            .iter()
+            .rev()
+            .find(|(bound, _)| *bound == name);
         bound.map_or(Value::Nil, |(_, value)| value.clone())
     }
 
     fn pointed(&self, node: &Node) -> Value {
-        let Some(scope) = self.scopes.last() else { return Value::Nil };
+        let Some(scope) = self.scopes.last() else {
+            return Value::Nil;
+        };
         match node {
             Node::Index => Value::Int(scope.index),
             Node::Accumulator => scope.accumulator.clone(),
@@ -169,9 +199,17 @@ impl<'a> Evaluation<'a> {
                 Value::Nil => self.value(right),
                 value => Ok(value),
             },
-            Node::Conditional { condition, then, otherwise } => {
+            Node::Conditional {
+                condition,
+                then,
+                otherwise,
+            } => {
                 let condition = self.value(condition)?;
-                let branch = if boolean(&condition, "?")? { then } else { otherwise };
+                let branch = if boolean(&condition, "?")? {
+                    then
+                } else {
+                    otherwise
+                };
                 self.value(branch)
             }
             other => self.value(other),
@@ -209,12 +247,7 @@ impl<'a> Evaluation<'a> {
         }
     }
 
-    fn binding(
-        &mut self,
-        name: &'a str,
-        value: &'a Node,
-        body: &'a Node,
-    ) -> Result<Value, Stop> {
+    fn binding(&mut self, name: &'a str, value: &'a Node, body: &'a Node) -> Result<Value, Stop> {
         let value = self.value(value)?;
         self.variables.push((name, value));
         let body = self.value(body);
@@ -295,7 +328,11 @@ fn bounds(
     let end = |value: Option<&Value>, default: usize| match value {
         None => Ok(default),
         Some(Value::Int(index)) => {
-            let at = if *index < 0 { length as i64 + index } else { *index };
+            let at = if *index < 0 {
+                length as i64 + index
+            } else {
+                *index
+            };
             Ok(at.clamp(0, length as i64) as usize)
         }
         Some(other) => Err(format!("cannot use {} as a slice index", other.type_name())),
@@ -325,6 +362,10 @@ fn negative(value: &Value) -> Result<Value, Stop> {
         Value::Int(number) => Ok(Value::Int(number.wrapping_neg())),
         Value::Float(number) => Ok(Value::Float(-number)),
         Value::Duration(nanoseconds) => Ok(Value::Duration(nanoseconds.wrapping_neg())),
-        other => Err(format!("invalid operation: - (mismatched type {})", other.type_name()).into()),
+        other => Err(format!(
+            "invalid operation: - (mismatched type {})",
+            other.type_name()
+        )
+        .into()),
     }
 }

@@ -40,7 +40,13 @@ const fn plain(
     (least, most): (usize, usize),
     body: fn(&[Value]) -> Result<Value, String>,
 ) -> Entry {
-    Entry { name, least, most, typed: false, body: Body::Plain(body) }
+    Entry {
+        name,
+        least,
+        most,
+        typed: false,
+        body: Body::Plain(body),
+    }
 }
 
 const fn typed(
@@ -48,7 +54,13 @@ const fn typed(
     (least, most): (usize, usize),
     body: fn(&[Value]) -> Result<Value, String>,
 ) -> Entry {
-    Entry { name, least, most, typed: true, body: Body::Plain(body) }
+    Entry {
+        name,
+        least,
+        most,
+        typed: true,
+        body: Body::Plain(body),
+    }
 }
 
 const FUNCTIONS: &[Entry] = &[
@@ -56,8 +68,20 @@ const FUNCTIONS: &[Entry] = &[
     typed("asFloat", (1, 1), convert::as_float),
     typed("isNaN", (1, 1), convert::is_nan),
     typed("isInf", (1, 1), convert::is_inf),
-    Entry { name: "isNil", least: 1, most: 1, typed: true, body: Body::OfResult(is_nil) },
-    Entry { name: "default", least: 2, most: 2, typed: false, body: Body::OfResult(default) },
+    Entry {
+        name: "isNil",
+        least: 1,
+        most: 1,
+        typed: true,
+        body: Body::OfResult(is_nil),
+    },
+    Entry {
+        name: "default",
+        least: 2,
+        most: 2,
+        typed: false,
+        body: Body::OfResult(default),
+    },
     typed("len", (1, 1), lists::len),
     plain("first", (1, 1), lists::first),
     plain("last", (1, 1), lists::last),
@@ -97,7 +121,13 @@ const FUNCTIONS: &[Entry] = &[
     typed("lastIndexOf", (2, 2), texts::last_index_of),
     typed("hasPrefix", (2, 2), texts::has_prefix),
     typed("hasSuffix", (2, 2), texts::has_suffix),
-    Entry { name: "now", least: 0, most: 0, typed: true, body: Body::Now },
+    Entry {
+        name: "now",
+        least: 0,
+        most: 0,
+        typed: true,
+        body: Body::Now,
+    },
     typed("duration", (1, 1), dates::duration),
     typed("date", (1, 3), dates::date),
 ];

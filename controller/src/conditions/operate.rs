@@ -85,7 +85,12 @@ impl Operator {
     }
 
     fn invalid(self, left: &Value, right: &Value) -> String {
-        format!("invalid operation: {} {} {}", left.type_name(), self.sign(), right.type_name())
+        format!(
+            "invalid operation: {} {} {}",
+            left.type_name(),
+            self.sign(),
+            right.type_name()
+        )
     }
 
     fn order(self, left: &Value, right: &Value) -> Result<bool, String> {
@@ -120,7 +125,9 @@ impl Operator {
             (Self::Multiply, Value::Int(a), Value::Int(b)) => Ok(Value::Int(a.wrapping_mul(*b))),
             _ => match (left.number(), right.number()) {
                 (Some(a), Some(b)) => Ok(Value::Float(self.of_floats(a, b))),
-                _ => self.in_time(left, right).ok_or_else(|| self.invalid(left, right)),
+                _ => self
+                    .in_time(left, right)
+                    .ok_or_else(|| self.invalid(left, right)),
             },
         }
     }
@@ -172,7 +179,10 @@ impl Operator {
             (_, Value::List(items)) => Ok(items.iter().any(|item| item.equals(left))),
             (Value::Text(key), Value::Map(fields)) => Ok(fields.contains_key(key.as_ref())),
             (Value::Nil, Value::Map(_)) => Ok(false),
-            _ => Err(format!("operator \"in\" not defined on {}", right.type_name())),
+            _ => Err(format!(
+                "operator \"in\" not defined on {}",
+                right.type_name()
+            )),
         }
     }
 

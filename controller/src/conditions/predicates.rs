@@ -30,7 +30,10 @@ impl<'a> Evaluation<'a> {
             }
             Each::Find => {
                 let found = self.first(items, predicate, true)?;
-                Ok(found.and_then(|index| items.get(index)).cloned().unwrap_or(Value::Nil))
+                Ok(found
+                    .and_then(|index| items.get(index))
+                    .cloned()
+                    .unwrap_or(Value::Nil))
             }
             Each::FindIndex => {
                 let found = self.first(items, predicate, true)?;
@@ -53,7 +56,9 @@ impl<'a> Evaluation<'a> {
     /// What the predicate says of one item; the item itself where there is no predicate.
     fn ask(&mut self, predicate: Option<&'a Node>, scope: Scope) -> Result<Value, Stop> {
         self.spend(1)?;
-        let Some(predicate) = predicate else { return Ok(scope.item) };
+        let Some(predicate) = predicate else {
+            return Ok(scope.item);
+        };
         self.scopes.push(scope);
         let value = self.value(predicate);
         self.scopes.pop();
@@ -61,7 +66,11 @@ impl<'a> Evaluation<'a> {
     }
 
     fn scope(index: usize, item: &Value) -> Scope {
-        Scope { item: item.clone(), index: index as i64, accumulator: Value::Nil }
+        Scope {
+            item: item.clone(),
+            index: index as i64,
+            accumulator: Value::Nil,
+        }
     }
 
     /// The index of the first item for which the predicate gives `wanted`.
@@ -95,11 +104,7 @@ impl<'a> Evaluation<'a> {
         Ok(matching)
     }
 
-    fn mapped(
-        &mut self,
-        items: &[Value],
-        predicate: Option<&'a Node>,
-    ) -> Result<Vec<Value>, Stop> {
+    fn mapped(&mut self, items: &[Value], predicate: Option<&'a Node>) -> Result<Vec<Value>, Stop> {
         let ask = |(index, item)| self.ask(predicate, Self::scope(index, item));
         items.iter().enumerate().map(ask).collect()
     }
@@ -116,7 +121,11 @@ impl<'a> Evaluation<'a> {
         let mut accumulator =
             first.ok_or_else(|| "reduce of empty array with no initial value".to_owned())?;
         for (index, item) in items.iter().enumerate().skip(skipped) {
-            let scope = Scope { item: item.clone(), index: index as i64, accumulator };
+            let scope = Scope {
+                item: item.clone(),
+                index: index as i64,
+                accumulator,
+            };
             accumulator = self.ask(predicate, scope)?;
         }
         Ok(accumulator)

@@ -92,7 +92,11 @@ impl Parser<'_> {
     }
 
     fn expect(&mut self, sign: &str) -> Result<(), ConditionError> {
-        if self.take(sign) { Ok(()) } else { Err(self.unexpected()) }
+        if self.take(sign) {
+            Ok(())
+        } else {
+            Err(self.unexpected())
+        }
     }
 
     fn unexpected(&self) -> ConditionError {
@@ -114,7 +118,11 @@ impl Parser<'_> {
 
     fn count_operator(&mut self) -> Result<(), ConditionError> {
         self.operators += 1;
-        if self.operators > MOST_OPERATORS { Err(ConditionError::TooComplex) } else { Ok(()) }
+        if self.operators > MOST_OPERATORS {
+            Err(ConditionError::TooComplex)
+        } else {
+            Ok(())
+        }
     }
 
     /// `let` bindings, and the expression that they are for.
@@ -124,7 +132,9 @@ impl Parser<'_> {
         }
         self.count_operator()?;
         self.advance();
-        let Kind::Name(name) = self.peek().clone() else { return Err(self.unexpected()) };
+        let Kind::Name(name) = self.peek().clone() else {
+            return Err(self.unexpected());
+        };
         self.advance();
         self.expect("=")?;
         let value = self.expression(0)?;
@@ -132,7 +142,11 @@ impl Parser<'_> {
         self.variables.push(name.clone());
         let body = self.sequence()?;
         self.variables.pop();
-        Ok(Node::Let { name, value: Box::new(value), body: Box::new(body) })
+        Ok(Node::Let {
+            name,
+            value: Box::new(value),
+            body: Box::new(body),
+        })
     }
 
     /// An expression of operators that bind at least as tightly as `least`.
@@ -166,10 +180,16 @@ impl Parser<'_> {
         let right = Box::new(self.expression(if powers { binds } else { binds + 1 })?);
         let left = Box::new(left);
         Ok(match infix {
-            Infix::Plain(operator) => Node::Binary { operator: *operator, left, right },
-            Infix::Negated(operator) => {
-                Node::Not(Box::new(Node::Binary { operator: *operator, left, right }))
-            }
+            Infix::Plain(operator) => Node::Binary {
+                operator: *operator,
+                left,
+                right,
+            },
+            Infix::Negated(operator) => Node::Not(Box::new(Node::Binary {
+                operator: *operator,
+                left,
+                right,
+            })),
             Infix::And => Node::And(left, right),
             Infix::Or => Node::Or(left, right),
             Infix::Coalesce | Infix::Pipe => Node::Coalesce(left, right),
@@ -195,7 +215,9 @@ impl Parser<'_> {
     /// The operator that is next, how tightly it binds, and of how many tokens it is.
     fn infix(&self) -> Option<(Infix, u16, usize)> {
         if self.is_word("not") {
-            let Kind::Name(word) = self.peek_second() else { return None };
+            let Kind::Name(word) = self.peek_second() else {
+                return None;
+            };
             let operator = worded(word)?;
             return Some((Infix::Negated(operator), 20, 2));
         }

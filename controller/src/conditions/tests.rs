@@ -20,7 +20,11 @@ type Row = (&'static str, Json, Result<bool, &'static str>);
 fn run(rows: Vec<Row>) {
     for (condition, result, expected) in rows {
         let found = ask(condition, &Value::from(&result));
-        assert_eq!(found, expected.map_err(str::to_owned), "{condition} with {result}");
+        assert_eq!(
+            found,
+            expected.map_err(str::to_owned),
+            "{condition} with {result}"
+        );
     }
 }
 
@@ -30,7 +34,13 @@ fn not_a_number_fails_every_comparison() {
     assert_eq!(ask("result[0] >= 0.95", &nan), Ok(false));
     assert_eq!(ask("result[0] < 0.95", &nan), Ok(false));
     assert_eq!(ask("result[0] == result[0]", &nan), Ok(false));
-    assert_eq!(ask("len(result) == 0 || isNaN(result[0]) || result[0] >= 0.95", &nan), Ok(true));
+    assert_eq!(
+        ask(
+            "len(result) == 0 || isNaN(result[0]) || result[0] >= 0.95",
+            &nan
+        ),
+        Ok(true)
+    );
     let infinite = Value::Float(f64::NEG_INFINITY);
     assert_eq!(ask("isInf(result)", &infinite), Ok(true));
     assert_eq!(ask("isNaN(result)", &infinite), Ok(false));
@@ -49,12 +59,19 @@ fn conditions_are_bounded() {
     assert_eq!(ask(&most, &nil), Ok(true));
     let slow = "all(1..2000, {all(1..2000, {# > 0})})";
     assert!(ask(slow, &nil).unwrap_err().contains("takes too long"));
-    assert_eq!(ask("len(1..2000000) > 0", &nil), Err("memory budget exceeded".to_owned()));
+    assert_eq!(
+        ask("len(1..2000000) > 0", &nil),
+        Err("memory budget exceeded".to_owned())
+    );
     assert!(ask("repeat('x', 100000000) == ''", &nil).is_err());
     let doubling = (0..40).fold(String::from("let a = 'xxxxxxxxxxxxxxxx'; "), |text, _| {
         text + "let a = a + a; "
     });
-    assert!(ask(&format!("{doubling} a == ''"), &nil).unwrap_err().contains("takes too long"));
+    assert!(
+        ask(&format!("{doubling} a == ''"), &nil)
+            .unwrap_err()
+            .contains("takes too long")
+    );
 }
 
 #[test]
@@ -90,6 +107,10 @@ fn the_tallest_conditions_fit_the_stack_of_a_worker() {
     let condition = format!("{open}{tall} > 1{close}");
     // Worker threads of tokio have two megabytes.
     let thread = std::thread::Builder::new().stack_size(2 * 1024 * 1024);
-    let answer = thread.spawn(move || ask(&condition, &Value::Nil)).unwrap().join().unwrap();
+    let answer = thread
+        .spawn(move || ask(&condition, &Value::Nil))
+        .unwrap()
+        .join()
+        .unwrap();
     assert_eq!(answer, Ok(true));
 }

@@ -80,7 +80,9 @@ impl<'a> Lexer<'a> {
             if rest.starts_with("//") {
                 self.at += rest.find('\n').unwrap_or(rest.len());
             } else if rest.starts_with("/*") {
-                let end = rest.find("*/").ok_or_else(|| self.error("unclosed comment"))?;
+                let end = rest
+                    .find("*/")
+                    .ok_or_else(|| self.error("unclosed comment"))?;
                 self.at += end + 2;
             } else if spaces == 0 {
                 return Ok(());
@@ -90,7 +92,9 @@ impl<'a> Lexer<'a> {
 
     fn next(&mut self) -> Result<Kind, ConditionError> {
         let rest = self.rest();
-        let Some(first) = rest.chars().next() else { return Ok(Kind::End) };
+        let Some(first) = rest.chars().next() else {
+            return Ok(Kind::End);
+        };
         let digit_follows = rest[first.len_utf8()..].starts_with(|c: char| c.is_ascii_digit());
         match first {
             '"' | '\'' => self.quoted(first),
@@ -98,7 +102,9 @@ impl<'a> Lexer<'a> {
             '#' => Ok(self.pointer()),
             '0'..='9' => self.number(),
             '.' if digit_follows => self.number(),
-            c if c == '_' || c == '$' || c.is_alphabetic() => Ok(Kind::Name(self.word().to_owned())),
+            c if c == '_' || c == '$' || c.is_alphabetic() => {
+                Ok(Kind::Name(self.word().to_owned()))
+            }
             _ => self.sign(),
         }
     }
@@ -137,8 +143,9 @@ impl<'a> Lexer<'a> {
                     .find(|c: char| c != '_' && !c.is_ascii_alphanumeric())
                     .unwrap_or(digits.len());
                 let text = digits[..end].replace('_', "");
-                let number = i64::from_str_radix(&text, radix)
-                    .map_err(|_| self.error(format!("bad number syntax: {:?}", &rest[..end + 2])))?;
+                let number = i64::from_str_radix(&text, radix).map_err(|_| {
+                    self.error(format!("bad number syntax: {:?}", &rest[..end + 2]))
+                })?;
                 self.at += end + 2;
                 return Ok(Kind::Literal(Value::Int(number)));
             }
@@ -151,7 +158,9 @@ impl<'a> Lexer<'a> {
         let bytes = rest.as_bytes();
         let digits = |from: usize| {
             let more = bytes[from..].iter();
-            from + more.take_while(|byte| byte.is_ascii_digit() || **byte == b'_').count()
+            from + more
+                .take_while(|byte| byte.is_ascii_digit() || **byte == b'_')
+                .count()
         };
         let mut end = digits(0);
         let mut float = false;
@@ -181,7 +190,9 @@ impl<'a> Lexer<'a> {
 
     fn raw(&mut self) -> Result<Kind, ConditionError> {
         let rest = &self.rest()[1..];
-        let end = rest.find('`').ok_or_else(|| self.error("literal not terminated"))?;
+        let end = rest
+            .find('`')
+            .ok_or_else(|| self.error("literal not terminated"))?;
         self.at += end + 2;
         Ok(Kind::Literal(Value::text(&rest[..end])))
     }

@@ -110,7 +110,9 @@ impl Value {
             Self::Text(text) => text.as_ref().into(),
             Self::List(items) => items.iter().map(Self::to_json).collect(),
             Self::Map(fields) => {
-                let fields = fields.iter().map(|(key, value)| (key.clone(), value.to_json()));
+                let fields = fields
+                    .iter()
+                    .map(|(key, value)| (key.clone(), value.to_json()));
                 serde_json::Value::Object(fields.collect())
             }
             Self::Time(time) => time.to_string().into(),
@@ -129,7 +131,9 @@ impl From<&serde_json::Value> for Value {
             serde_json::Value::String(text) => Self::text(text.as_str()),
             serde_json::Value::Array(items) => Self::list(items.iter().map(Self::from).collect()),
             serde_json::Value::Object(fields) => {
-                let fields = fields.iter().map(|(key, value)| (key.clone(), Self::from(value)));
+                let fields = fields
+                    .iter()
+                    .map(|(key, value)| (key.clone(), Self::from(value)));
                 Self::Map(Arc::new(fields.collect()))
             }
         }
@@ -151,7 +155,11 @@ impl fmt::Display for Value {
             Self::List(_) | Self::Map(_) => write!(f, "{}", self.to_json()),
             Self::Time(time) => write!(f, "{time}"),
             Self::Duration(nanoseconds) => {
-                write!(f, "{}", crds::duration::GoDuration::from_nanoseconds(*nanoseconds))
+                write!(
+                    f,
+                    "{}",
+                    crds::duration::GoDuration::from_nanoseconds(*nanoseconds)
+                )
             }
         }
     }

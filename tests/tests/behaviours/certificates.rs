@@ -100,7 +100,7 @@ async fn certificates(site: &Site) -> Vec<Value> {
 }
 
 fn says_why(text: &str) -> bool {
-    text.contains("does not match") && text.contains("key")
+    text.contains("certificate and key do not belong together")
 }
 
 /// No line of the key's PEM, its header included.

@@ -17,7 +17,10 @@ pub(super) fn merged(
 ) -> Result<Vec<Argument>, ComposeError> {
     for passed in &input.analysis.args {
         let value = value(input, passed)?;
-        if let Some(argument) = declared.iter_mut().find(|argument| argument.name == passed.name) {
+        if let Some(argument) = declared
+            .iter_mut()
+            .find(|argument| argument.name == passed.name)
+        {
             // Argo keeps a template's `valueFrom` beside the Rollout's value, and the run then fails
             // for having both. Overriding is what was meant.
             argument.value = Some(value);
@@ -25,14 +28,15 @@ pub(super) fn merged(
         }
     }
     match declared.iter().find(|argument| !is_resolved(argument)) {
-        Some(argument) => Err(ComposeError::Unresolved { name: argument.name.clone() }),
+        Some(argument) => Err(ComposeError::Unresolved {
+            name: argument.name.clone(),
+        }),
         None => Ok(declared),
     }
 }
 
 fn is_resolved(argument: &Argument) -> bool {
-    let has_source =
-        |from: &ValueFrom| from.secret_key_ref.is_some() || from.field_ref.is_some();
+    let has_source = |from: &ValueFrom| from.secret_key_ref.is_some() || from.field_ref.is_some();
     argument.value.is_some() || argument.value_from.as_ref().is_some_and(has_source)
 }
 
@@ -63,9 +67,16 @@ fn metadata(rollout: &Rollout, path: &str) -> Result<String, ComposeError> {
         let entries = match map {
             "metadata.labels" => meta.labels.as_ref(),
             "metadata.annotations" => meta.annotations.as_ref(),
-            _ => return Err(ComposeError::UnsupportedField { path: path.to_owned() }),
+            _ => {
+                return Err(ComposeError::UnsupportedField {
+                    path: path.to_owned(),
+                });
+            }
         };
-        return Ok(entries.and_then(|entries| entries.get(key)).cloned().unwrap_or_default());
+        return Ok(entries
+            .and_then(|entries| entries.get(key))
+            .cloned()
+            .unwrap_or_default());
     }
     Ok(match path {
         "metadata.name" => text(&meta.name),
@@ -73,7 +84,11 @@ fn metadata(rollout: &Rollout, path: &str) -> Result<String, ComposeError> {
         "metadata.uid" => text(&meta.uid),
         "metadata.labels" => listed(meta.labels.as_ref()),
         "metadata.annotations" => listed(meta.annotations.as_ref()),
-        _ => return Err(ComposeError::UnsupportedField { path: path.to_owned() }),
+        _ => {
+            return Err(ComposeError::UnsupportedField {
+                path: path.to_owned(),
+            });
+        }
     })
 }
 
@@ -85,18 +100,29 @@ fn subscript(path: &str) -> Option<(&str, &str)> {
 
 /// A whole map, as the downward API formats it.
 fn listed(entries: Option<&std::collections::BTreeMap<String, String>>) -> String {
-    let lines = entries.into_iter().flatten().map(|(key, value)| format!("{key}={value:?}"));
+    let lines = entries
+        .into_iter()
+        .flatten()
+        .map(|(key, value)| format!("{key}={value:?}"));
     lines.collect::<Vec<_>>().join("\n")
 }
 
 /// The primitive at a path into the Rollout's JSON, as Go prints it.
 fn at_path(rollout: &Rollout, path: &str) -> Result<String, ComposeError> {
-    let nowhere = || ComposeError::InvalidPath { path: path.to_owned() };
+    let nowhere = || ComposeError::InvalidPath {
+        path: path.to_owned(),
+    };
     let mut found = serde_json::to_value(rollout).map_err(|_| nowhere())?;
-    for section in path.split(['.', '[', ']']).filter(|section| !section.is_empty()) {
+    for section in path
+        .split(['.', '[', ']'])
+        .filter(|section| !section.is_empty())
+    {
         found = match found {
             Value::Array(mut items) => {
-                let index = section.parse().ok().filter(|index: &usize| *index < items.len());
+                let index = section
+                    .parse()
+                    .ok()
+                    .filter(|index: &usize| *index < items.len());
                 let bad = || ComposeError::InvalidIndex {
                     path: path.to_owned(),
                     index: section.to_owned(),
@@ -109,9 +135,9 @@ fn at_path(rollout: &Rollout, path: &str) -> Result<String, ComposeError> {
     }
     match found {
         Value::Null => Err(nowhere()),
-        Value::Array(_) | Value::Object(_) => {
-            Err(ComposeError::NotPrimitive { path: path.to_owned() })
-        }
+        Value::Array(_) | Value::Object(_) => Err(ComposeError::NotPrimitive {
+            path: path.to_owned(),
+        }),
         Value::String(text) => Ok(text),
         primitive => Ok(primitive.to_string()),
     }

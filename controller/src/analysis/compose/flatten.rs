@@ -34,16 +34,25 @@ pub(super) fn flatten(
     let mut collected = Collected::default();
     collected.collect(references, templates)?;
     let all = || collected.namespaced.iter().chain(&collected.cluster);
-    let metrics: Vec<Metric> = all().flat_map(|template| template.metrics.iter().cloned()).collect();
+    let metrics: Vec<Metric> = all()
+        .flat_map(|template| template.metrics.iter().cloned())
+        .collect();
     let mut names = BTreeSet::new();
-    if let Some(twice) = metrics.iter().find(|metric| !names.insert(metric.name.as_str())) {
-        return Err(ComposeError::SameMetric { name: twice.name.clone() });
+    if let Some(twice) = metrics
+        .iter()
+        .find(|metric| !names.insert(metric.name.as_str()))
+    {
+        return Err(ComposeError::SameMetric {
+            name: twice.name.clone(),
+        });
     }
     Ok(Flat {
         args: united(all().flat_map(|template| &template.args))?,
-        dry_run: distinct("Dry-Run", all().flat_map(|template| &template.dry_run), |rule| {
-            &rule.metric_name
-        })?,
+        dry_run: distinct(
+            "Dry-Run",
+            all().flat_map(|template| &template.dry_run),
+            |rule| &rule.metric_name,
+        )?,
         measurement_retention: distinct(
             "Measurement Retention",
             all().flat_map(|template| &template.measurement_retention),
@@ -63,7 +72,10 @@ pub(super) fn distinct<'a, R: Clone + 'a>(
     let mut distinct = Vec::new();
     for rule in rules {
         if !seen.insert(name(rule).clone()) {
-            return Err(ComposeError::SameRule { list, name: name(rule).clone() });
+            return Err(ComposeError::SameRule {
+                list,
+                name: name(rule).clone(),
+            });
         }
         distinct.push(rule.clone());
     }
@@ -114,7 +126,10 @@ impl<'a> Collected<'a> {
                 ("AnalysisTemplate", templates.namespaced.get(name))
             };
             let Some(template) = found else {
-                return Err(ComposeError::NotFound { kind, name: name.to_owned() });
+                return Err(ComposeError::NotFound {
+                    kind,
+                    name: name.to_owned(),
+                });
             };
             if cluster {
                 self.cluster.push(template);

@@ -13,10 +13,18 @@ fn metric(name: &str) -> Value {
 
 fn compose(analysis: Value, namespaced: Value, cluster: Value) -> Result<AnalysisRunSpec, String> {
     let of = |specs: Value| {
-        let Value::Object(specs) = specs else { panic!("not templates") };
-        specs.into_iter().map(|(name, spec)| (name, template(spec))).collect()
+        let Value::Object(specs) = specs else {
+            panic!("not templates")
+        };
+        specs
+            .into_iter()
+            .map(|(name, spec)| (name, template(spec)))
+            .collect()
     };
-    let templates = Templates { namespaced: of(namespaced), cluster: of(cluster) };
+    let templates = Templates {
+        namespaced: of(namespaced),
+        cluster: of(cluster),
+    };
     let rollout: Rollout = serde_json::from_value(json!({
         "apiVersion": "argoproj.io/v1alpha1", "kind": "Rollout",
         "metadata": {"name": "my-app", "namespace": "shop", "uid": "u-1",
@@ -35,7 +43,10 @@ fn compose(analysis: Value, namespaced: Value, cluster: Value) -> Result<Analysi
 }
 
 fn metrics_of(spec: &AnalysisRunSpec) -> Vec<&str> {
-    spec.metrics.iter().map(|metric| metric.name.as_str()).collect()
+    spec.metrics
+        .iter()
+        .map(|metric| metric.name.as_str())
+        .collect()
 }
 
 #[test]
@@ -78,7 +89,10 @@ fn what_conflicts_is_refused_in_argos_words() {
         ),
     ];
     for (templates, expected) in rows {
-        assert_eq!(compose(two.clone(), templates, json!({})).unwrap_err(), expected);
+        assert_eq!(
+            compose(two.clone(), templates, json!({})).unwrap_err(),
+            expected
+        );
     }
     let cluster = json!({"templates": [{"templateName": "c", "clusterScope": true}]});
     assert_eq!(
@@ -123,14 +137,20 @@ fn arguments_are_read_from_the_rollout() {
         (path("metadata.labels['a.b/c']"), Ok("d")),
         (path("metadata.labels['absent']"), Ok("")),
         (path("metadata.annotations['note']"), Ok("hi")),
-        (path("metadata.generation"), Err("unsupported fieldPath: metadata.generation")),
+        (
+            path("metadata.generation"),
+            Err("unsupported fieldPath: metadata.generation"),
+        ),
         (path("spec.replicas"), Ok("5")),
         (path("spec.template.spec.containers[0].image"), Ok("a:2")),
         (
             path("spec.template.spec.containers[1].image"),
             Err("invalid index '1' in path spec.template.spec.containers[1].image in rollout"),
         ),
-        (path("spec.absent"), Err("invalid path spec.absent in rollout")),
+        (
+            path("spec.absent"),
+            Err("invalid path spec.absent in rollout"),
+        ),
         (
             path("spec.template"),
             Err("path spec.template in rollout must terminate in a primitive value"),
@@ -143,7 +163,11 @@ fn arguments_are_read_from_the_rollout() {
             json!({}),
         );
         let value = composed.map(|spec| spec.args[0].value.clone().unwrap());
-        assert_eq!(value, expected.map(str::to_owned).map_err(str::to_owned), "{from}");
+        assert_eq!(
+            value,
+            expected.map(str::to_owned).map_err(str::to_owned),
+            "{from}"
+        );
     }
 }
 
@@ -156,7 +180,11 @@ fn rules_of_rollout_and_templates_are_joined() {
         json!({}),
     )
     .unwrap();
-    let dry: Vec<_> = spec.dry_run.iter().map(|rule| rule.metric_name.as_str()).collect();
+    let dry: Vec<_> = spec
+        .dry_run
+        .iter()
+        .map(|rule| rule.metric_name.as_str())
+        .collect();
     assert_eq!(dry, ["x", "y"]);
     assert_eq!(spec.measurement_retention[0].limit, 3);
 }

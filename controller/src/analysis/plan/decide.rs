@@ -38,8 +38,16 @@ pub(super) fn metric(
     if result.phase.is_completed() {
         return result.phase.clone();
     }
-    let stopped = |otherwise| if terminating { AnalysisPhase::Successful } else { otherwise };
-    let Some(last) = result.measurements.last() else { return stopped(AnalysisPhase::Pending) };
+    let stopped = |otherwise| {
+        if terminating {
+            AnalysisPhase::Successful
+        } else {
+            otherwise
+        }
+    };
+    let Some(last) = result.measurements.last() else {
+        return stopped(AnalysisPhase::Pending);
+    };
     if !last.phase.is_completed() {
         return AnalysisPhase::Running;
     }
@@ -47,7 +55,10 @@ pub(super) fn metric(
         return phase;
     }
     let in_a_row = i64::from(result.consecutive_success.unwrap_or_default());
-    if metric.consecutive_success_limit.is_some_and(|limit| in_a_row >= limit) {
+    if metric
+        .consecutive_success_limit
+        .is_some_and(|limit| in_a_row >= limit)
+    {
         return AnalysisPhase::Successful;
     }
     let taken = i64::from(result.count.unwrap_or_default());
@@ -77,7 +88,10 @@ fn limit_passed(metric: &CheckedMetric, result: &MetricResult) -> Option<(Analys
         return Some((AnalysisPhase::Inconclusive, message));
     }
     let limit = metric.failure_limit.filter(|limit| failed > *limit)?;
-    Some((AnalysisPhase::Failed, format!("failed ({failed}) > failureLimit ({limit})")))
+    Some((
+        AnalysisPhase::Failed,
+        format!("failed ({failed}) > failureLimit ({limit})"),
+    ))
 }
 
 /// Decides every metric, and with them the run: its phase and its message.
@@ -95,7 +109,11 @@ pub(super) fn run(
     let mut finished = true;
     let (mut counted, mut dry) = (Summary::default(), Summary::default());
     for metric in &checked.metrics {
-        let summary = if metric.dry_run { &mut dry } else { &mut counted };
+        let summary = if metric.dry_run {
+            &mut dry
+        } else {
+            &mut counted
+        };
         summary.count += 1;
         let Some(result) = decided(metric, plan, terminating) else {
             finished = false;
@@ -108,7 +126,10 @@ pub(super) fn run(
             if let Some((_, reason)) = passed {
                 result.message = Some(format!("Metric assessed {} due to {reason}", result.phase));
             }
-        } else if worst.as_ref().is_none_or(|worst| rank(&result.phase) > rank(worst)) {
+        } else if worst
+            .as_ref()
+            .is_none_or(|worst| rank(&result.phase) > rank(worst))
+        {
             worst = Some(result.phase.clone());
             if let Some((_, reason)) = passed {
                 message = assessed(result, &reason);
@@ -131,7 +152,9 @@ fn decided<'a>(
     terminating: bool,
 ) -> Option<&'a mut MetricResult> {
     let results = &mut plan.status.metric_results;
-    let result = results.iter_mut().find(|result| result.name == metric.name)?;
+    let result = results
+        .iter_mut()
+        .find(|result| result.name == metric.name)?;
     let phase = self::metric(metric, result, terminating);
     if phase != result.phase {
         if phase.is_completed() {
@@ -141,18 +164,27 @@ fn decided<'a>(
                 warning: matches!(phase, AnalysisPhase::Failed | AnalysisPhase::Error),
             });
         }
-        result.message = result.measurements.last().and_then(|last| last.message.clone());
+        result.message = result
+            .measurements
+            .last()
+            .and_then(|last| last.message.clone());
         result.phase = phase;
     }
     result.phase.is_completed().then_some(result)
 }
 
 fn rank(phase: &AnalysisPhase) -> usize {
-    ORDER.iter().position(|other| other == phase).unwrap_or_default()
+    ORDER
+        .iter()
+        .position(|other| other == phase)
+        .unwrap_or_default()
 }
 
 fn assessed(result: &MetricResult, reason: &str) -> String {
-    let message = format!("Metric \"{}\" assessed {} due to {reason}", result.name, result.phase);
+    let message = format!(
+        "Metric \"{}\" assessed {} due to {reason}",
+        result.name, result.phase
+    );
     match &result.message {
         Some(last) if !last.is_empty() => format!("{message}: \"Error Message: {last}\""),
         _ => message,

@@ -11,7 +11,10 @@ const RETRY: SignedDuration = SignedDuration::from_secs(10);
 
 /// What was measured of a metric so far.
 pub(super) fn result<'a>(status: &'a AnalysisRunStatus, name: &str) -> Option<&'a MetricResult> {
-    status.metric_results.iter().find(|result| result.name == name)
+    status
+        .metric_results
+        .iter()
+        .find(|result| result.name == name)
 }
 
 /// When the metric is due; `None` where it is not measured any more. A past time is now.
@@ -43,14 +46,17 @@ pub(super) fn at(
 /// The first measurement is at once, or when the delay after the start is over. The start is noted
 /// at the end of the first look, so a run with a delay is never measured in that look.
 fn first(metric: &CheckedMetric, status: &AnalysisRunStatus) -> Option<Timestamp> {
-    let Some(delay) = metric.initial_delay else { return Some(Timestamp::MIN) };
-    let Some(started) = &status.started_at else { return Some(Timestamp::MAX) };
+    let Some(delay) = metric.initial_delay else {
+        return Some(Timestamp::MIN);
+    };
+    let Some(started) = &status.started_at else {
+        return Some(Timestamp::MAX);
+    };
     started.0.saturating_add(delay).ok()
 }
 
 /// Whether the metric was measured before and is not decided.
 pub(super) fn is_running(metric: &CheckedMetric, status: &AnalysisRunStatus) -> bool {
-    result(status, &metric.name).is_some_and(|result| {
-        !result.phase.is_completed() && !result.measurements.is_empty()
-    })
+    result(status, &metric.name)
+        .is_some_and(|result| !result.phase.is_completed() && !result.measurements.is_empty())
 }

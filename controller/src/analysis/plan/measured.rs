@@ -36,7 +36,9 @@ pub(super) fn take(
     terminating: bool,
     now: Timestamp,
 ) {
-    let Some(look) = observed.looks.get(&metric.name) else { return };
+    let Some(look) = observed.looks.get(&metric.name) else {
+        return;
+    };
     let is_due = due::at(metric, status, terminating).is_some_and(|at| at <= now);
     let decided = !terminating && just_decided(metric, status, look);
     if !is_due && !decided {
@@ -49,8 +51,9 @@ pub(super) fn take(
     };
     measurement.started_at = Some(Time(now));
     measurement.finished_at = Some(Time(now));
-    measurement.message =
-        measurement.message.map(|message| redacted(&message, &observed.secrets));
+    measurement.message = measurement
+        .message
+        .map(|message| redacted(&message, &observed.secrets));
     let beyond = matches!(look, Ok(look) if look.verdict.is_worse()) && !has_conditions(metric);
     count(metric, status, measurement, beyond);
 }
@@ -68,7 +71,9 @@ fn just_decided(
     let worse = matches!(look, Ok(look) if look.verdict.is_worse());
     let last = due::result(status, &metric.name).and_then(|result| result.measurements.last());
     let known = last.is_some_and(|last| {
-        last.metadata.get(DECISION).is_some_and(|decision| decision == "worse")
+        last.metadata
+            .get(DECISION)
+            .is_some_and(|decision| decision == "worse")
     });
     worse && due::is_running(metric, status) && !known
 }
@@ -76,7 +81,9 @@ fn just_decided(
 /// Whether no measurement follows this one.
 fn is_last(metric: &CheckedMetric, status: &AnalysisRunStatus) -> bool {
     let taken = due::result(status, &metric.name).and_then(|result| result.count);
-    metric.count.is_some_and(|count| i64::from(taken.unwrap_or_default()) + 1 >= count)
+    metric
+        .count
+        .is_some_and(|count| i64::from(taken.unwrap_or_default()) + 1 >= count)
 }
 
 fn error(message: String) -> Measurement {
@@ -126,7 +133,11 @@ fn insufficient(metric: &CheckedMetric, step: bool, last: bool) -> AnalysisPhase
         Some(OnInsufficient::Success) => false,
         None => step,
     };
-    if inconclusive && last { AnalysisPhase::Inconclusive } else { AnalysisPhase::Successful }
+    if inconclusive && last {
+        AnalysisPhase::Inconclusive
+    } else {
+        AnalysisPhase::Successful
+    }
 }
 
 /// What the user's conditions say of a look, by Argo's rules.
@@ -137,9 +148,13 @@ fn by_conditions(
 ) -> Result<AnalysisPhase, String> {
     let result = look.result();
     let holds = |kind: &str, condition: &Option<String>| -> Result<Option<bool>, String> {
-        let Some(condition) = condition else { return Ok(None) };
+        let Some(condition) = condition else {
+            return Ok(None);
+        };
         let answer = conditions::holds(condition, &result, now);
-        answer.map(Some).map_err(|error| failed(kind, condition, &result, &error.to_string()))
+        answer
+            .map(Some)
+            .map_err(|error| failed(kind, condition, &result, &error.to_string()))
     };
     let success = holds("successCondition", &metric.success_condition)?;
     let failure = holds("failureCondition", &metric.failure_condition)?;

@@ -18,22 +18,36 @@ fn look(decision: Decision) -> Look {
         stable_requests: 540,
         stable_rate: 0.002,
         share: 0.1,
-        e: if decision == Decision::Worse { 150.0 } else { 0.5 },
+        e: if decision == Decision::Worse {
+            150.0
+        } else {
+            0.5
+        },
         alpha: 0.01,
         threshold: 100.0,
         test: TestUsed::Share,
         measure: Measure::Errors,
-        evidence: if decision == Decision::Insufficient { 3 } else { 60 },
+        evidence: if decision == Decision::Insufficient {
+            3
+        } else {
+            60
+        },
         needed: 20,
     };
-    Look { verdict: Verdict { decision, reasons }, silence: None }
+    Look {
+        verdict: Verdict { decision, reasons },
+        silence: None,
+    }
 }
 
 /// A run of one metric `m`.
 fn run_of(fields: Value) -> AnalysisRun {
     let mut metric =
         json!({"name": "m", "provider": {"plugin": {"sluice/proxy": {"compare": "errors"}}}});
-    metric.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+    metric
+        .as_object_mut()
+        .unwrap()
+        .extend(fields.as_object().unwrap().clone());
     of_spec(json!({"metrics": [metric]}))
 }
 
@@ -47,7 +61,10 @@ fn of_spec(spec: Value) -> AnalysisRun {
 
 fn seen(outcome: Result<Decision, &str>) -> Observed {
     let outcome = outcome.map(look).map_err(str::to_owned);
-    Observed { looks: BTreeMap::from([("m".to_owned(), outcome)]), ..Observed::default() }
+    Observed {
+        looks: BTreeMap::from([("m".to_owned(), outcome)]),
+        ..Observed::default()
+    }
 }
 
 /// Carries a run on with one outcome per look, ten seconds apart; the last plan.
@@ -80,12 +97,17 @@ const CONDITION: &str = "result.e < 100";
 fn limits_decide_as_in_argo() {
     let verdict = look(Decision::Worse).verdict.to_string();
     let failed = |n: u32, limit: u32| {
-        format!("Metric \"m\" assessed Failed due to failed ({n}) > failureLimit ({limit}): \"Error Message: {verdict}\"")
+        format!(
+            "Metric \"m\" assessed Failed due to failed ({n}) > failureLimit ({limit}): \"Error Message: {verdict}\""
+        )
     };
     let every = json!({"interval": "10s", "successCondition": CONDITION});
     let with = |more: Value| {
         let mut fields = every.clone();
-        fields.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        fields
+            .as_object_mut()
+            .unwrap()
+            .extend(more.as_object().unwrap().clone());
         fields
     };
     let rows: Vec<(Value, Vec<Result<Decision, &str>>, &str, String)> = vec![
@@ -139,12 +161,18 @@ fn one_measurement_is_judged_by_both_conditions() {
         (Some("result.e"), None, "Error"),
     ];
     for (success, failure, expected) in rows {
-        let fields = json!({"successCondition": success, "failureCondition": failure, "interval": "1m"});
+        let fields =
+            json!({"successCondition": success, "failureCondition": failure, "interval": "1m"});
         let last = plan(&run_of(fields), &seen(GOOD), at(0));
         let measurement = &last.status.metric_results[0].measurements[0];
-        assert_eq!(measurement.phase.as_str(), expected, "{success:?} {failure:?}");
+        assert_eq!(
+            measurement.phase.as_str(),
+            expected,
+            "{success:?} {failure:?}"
+        );
         if success == Some("result.e") {
-            let words = "could not evaluate successCondition \"result.e\": expected bool, but got float64";
+            let words =
+                "could not evaluate successCondition \"result.e\": expected bool, but got float64";
             assert_eq!(measurement.message.as_deref(), Some(words));
         }
     }
@@ -161,7 +189,9 @@ fn a_test_that_decides_ends_the_metric_at_once_and_beyond_its_limit() {
     assert_eq!(phase(&last), "Failed");
     assert_eq!(
         message(&last),
-        format!("Metric \"m\" assessed Failed due to failed (4) > failureLimit (3): \"Error Message: {verdict}\"")
+        format!(
+            "Metric \"m\" assessed Failed due to failed (4) > failureLimit (3): \"Error Message: {verdict}\""
+        )
     );
     assert_eq!(last.status.metric_results[0].measurements.len(), 2);
     let reasons: Vec<&str> = last.notes.iter().map(|note| note.reason.as_str()).collect();
@@ -177,24 +207,54 @@ fn too_little_evidence_is_its_own_outcome() {
         (true, None, json!({}), "Inconclusive"),
         (true, Some("success"), json!({}), "Successful"),
         (false, Some("inconclusive"), json!({}), "Inconclusive"),
-        (true, None, json!({"count": 2, "interval": "10s"}), "Running"),
-        (true, None, json!({"successCondition": "result.requests > 0"}), "Inconclusive"),
+        (
+            true,
+            None,
+            json!({"count": 2, "interval": "10s"}),
+            "Running",
+        ),
+        (
+            true,
+            None,
+            json!({"successCondition": "result.requests > 0"}),
+            "Inconclusive",
+        ),
     ] {
         let mut run = run_of(fields.clone());
         if let Some(word) = on_insufficient {
-            let block = run.spec.metrics[0].provider.plugin.get_mut("sluice/proxy").unwrap();
+            let block = run.spec.metrics[0]
+                .provider
+                .plugin
+                .get_mut("sluice/proxy")
+                .unwrap();
             block["onInsufficient"] = word.into();
         }
-        let last = plan(&run, &Observed { step, ..seen(LITTLE) }, at(0));
-        assert_eq!(phase(&last), expected, "{step} {on_insufficient:?} {fields}");
+        let last = plan(
+            &run,
+            &Observed {
+                step,
+                ..seen(LITTLE)
+            },
+            at(0),
+        );
+        assert_eq!(
+            phase(&last),
+            expected,
+            "{step} {on_insufficient:?} {fields}"
+        );
         assert_eq!(value(&last).as_deref(), Some("insufficient (3 of 20)"));
     }
     let mut silent = look(Decision::Insufficient);
     silent.silence = Some("no proxy of fleet my-app is connected".to_owned());
-    let observed =
-        Observed { looks: BTreeMap::from([("m".to_owned(), Ok(silent))]), ..Observed::default() };
+    let observed = Observed {
+        looks: BTreeMap::from([("m".to_owned(), Ok(silent))]),
+        ..Observed::default()
+    };
     let expected = "insufficient (3 of 20): no proxy of fleet my-app is connected";
-    assert_eq!(value(&plan(&run_of(json!({})), &observed, at(0))).as_deref(), Some(expected));
+    assert_eq!(
+        value(&plan(&run_of(json!({})), &observed, at(0))).as_deref(),
+        Some(expected)
+    );
 }
 
 #[test]
@@ -204,9 +264,18 @@ fn measurements_are_due_after_delay_interval_and_error() {
     assert!(first.status.metric_results.is_empty());
     assert_eq!((phase(&first), first.again), ("Running", Some(at(30))));
     run.status = Some(first.status);
-    assert!(plan(&run, &seen(GOOD), at(29)).status.metric_results.is_empty());
+    assert!(
+        plan(&run, &seen(GOOD), at(29))
+            .status
+            .metric_results
+            .is_empty()
+    );
     let second = plan(&run, &seen(ERROR), at(30));
-    assert_eq!(second.again, Some(at(40)), "an error is tried again after 10 s");
+    assert_eq!(
+        second.again,
+        Some(at(40)),
+        "an error is tried again after 10 s"
+    );
     run.status = Some(second.status);
     let third = plan(&run, &seen(GOOD), at(40));
     assert_eq!(third.again, Some(at(100)));
@@ -218,13 +287,22 @@ fn a_terminated_run_measures_no_more() {
     let mut run = run_of(json!({"interval": "10s"}));
     run.spec.terminate = Some(true);
     let never = plan(&run, &seen(BAD), at(0));
-    assert_eq!((phase(&never), message(&never)), ("Successful", "Run Terminated"));
+    assert_eq!(
+        (phase(&never), message(&never)),
+        ("Successful", "Run Terminated")
+    );
     let mut run = run_of(json!({"interval": "10s"}));
     carried_on(&mut run, &[GOOD]);
     run.spec.terminate = Some(true);
     let last = plan(&run, &seen(BAD), at(60));
-    assert_eq!((phase(&last), message(&last)), ("Successful", "Run Terminated"));
-    assert_eq!(last.status.metric_results[0].phase, AnalysisPhase::Successful);
+    assert_eq!(
+        (phase(&last), message(&last)),
+        ("Successful", "Run Terminated")
+    );
+    assert_eq!(
+        last.status.metric_results[0].phase,
+        AnalysisPhase::Successful
+    );
 }
 
 #[test]
@@ -237,7 +315,11 @@ fn a_dry_run_metric_never_counts_and_a_bad_one_ends_the_others() {
         ..Observed::default()
     };
     let observed = looks(Decision::Worse, Decision::Undecided);
-    let dry = plan(&of_spec(spec(json!([{"metricName": "a"}]))), &observed, at(0));
+    let dry = plan(
+        &of_spec(spec(json!([{"metricName": "a"}]))),
+        &observed,
+        at(0),
+    );
     assert_eq!(phase(&dry), "Running");
     assert_eq!(dry.status.metric_results[0].dry_run, Some(true));
     let words = "Metric assessed Failed due to failed (1) > failureLimit (0)";
@@ -247,9 +329,15 @@ fn a_dry_run_metric_never_counts_and_a_bad_one_ends_the_others() {
 
     let counted = plan(&of_spec(spec(json!([]))), &observed, at(0));
     assert_eq!(phase(&counted), "Failed");
-    assert_eq!(counted.status.metric_results[1].phase, AnalysisPhase::Successful);
+    assert_eq!(
+        counted.status.metric_results[1].phase,
+        AnalysisPhase::Successful
+    );
     let summary = counted.status.run_summary.unwrap();
-    assert_eq!((summary.count, summary.failed, summary.successful), (Some(2), Some(1), Some(1)));
+    assert_eq!(
+        (summary.count, summary.failed, summary.successful),
+        (Some(2), Some(1), Some(1))
+    );
 }
 
 #[test]
@@ -257,22 +345,40 @@ fn what_cannot_be_carried_out_ends_as_error() {
     let web = run_of(json!({"provider": {"web": {"url": "http://a"}}}));
     let refused = plan(&web, &Observed::default(), at(0));
     assert_eq!(phase(&refused), "Error");
-    assert!(message(&refused).starts_with("Analysis spec invalid: metrics[0]: metric 'm' uses the provider 'web'"));
+    assert!(
+        message(&refused)
+            .starts_with("Analysis spec invalid: metrics[0]: metric 'm' uses the provider 'web'")
+    );
     let unresolved = run_of(json!({"interval": "{{args.pace}}"}));
     let refused = plan(&unresolved, &Observed::default(), at(0));
-    assert_eq!(message(&refused), "Unable to resolve metric arguments: failed to resolve {{args.pace}}");
-    let unreadable = Observed { unreadable: Some("secrets \"s\" not found".to_owned()), ..seen(GOOD) };
+    assert_eq!(
+        message(&refused),
+        "Unable to resolve metric arguments: failed to resolve {{args.pace}}"
+    );
+    let unreadable = Observed {
+        unreadable: Some("secrets \"s\" not found".to_owned()),
+        ..seen(GOOD)
+    };
     let refused = plan(&run_of(json!({})), &unreadable, at(0));
-    assert_eq!(message(&refused), "Unable to resolve metric arguments: secrets \"s\" not found");
+    assert_eq!(
+        message(&refused),
+        "Unable to resolve metric arguments: secrets \"s\" not found"
+    );
 }
 
 #[test]
 fn a_tripped_fuse_fails_the_run_with_its_reason() {
     let mut run = run_of(json!({"interval": "10m"}));
     carried_on(&mut run, &[GOOD]);
-    let tripped = Observed { fuse: Some("fuse of proxy p-1 tripped".to_owned()), ..seen(GOOD) };
+    let tripped = Observed {
+        fuse: Some("fuse of proxy p-1 tripped".to_owned()),
+        ..seen(GOOD)
+    };
     let last = plan(&run, &tripped, at(1));
-    assert_eq!((phase(&last), message(&last)), ("Failed", "fuse of proxy p-1 tripped"));
+    assert_eq!(
+        (phase(&last), message(&last)),
+        ("Failed", "fuse of proxy p-1 tripped")
+    );
     assert_eq!(last.status.completed_at, Some(Time(at(1))));
 }
 

@@ -58,7 +58,8 @@ impl Tests {
             let mut live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
             let tests = live.entry(run.to_owned()).or_default();
             let test = tests.entry(metric.name.clone());
-            test.or_insert_with(|| Test::new(&metric.proxy)).look(&evidence)
+            test.or_insert_with(|| Test::new(&metric.proxy))
+                .look(&evidence)
         };
         let silence = (!matches!(verdict.decision, judgement::Decision::Worse))
             .then(|| silence(subject, traffic))
@@ -68,7 +69,10 @@ impl Tests {
 
     /// Forgets the tests of a run that ended.
     pub fn forget(&self, run: &str) {
-        self.live.lock().unwrap_or_else(PoisonError::into_inner).remove(run);
+        self.live
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(run);
     }
 }
 
@@ -79,7 +83,10 @@ fn silence(subject: &Subject, traffic: &dyn Traffic) -> Option<String> {
         return None;
     }
     Some(view.message.unwrap_or_else(|| {
-        format!("no proxy of {}/{} is connected", subject.rollout.namespace, subject.rollout.name)
+        format!(
+            "no proxy of {}/{} is connected",
+            subject.rollout.namespace, subject.rollout.name
+        )
     }))
 }
 

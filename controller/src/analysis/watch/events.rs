@@ -22,7 +22,9 @@ pub(super) async fn tell(
     let (namespace, name) = (run.namespace().unwrap_or_default(), run.name_any());
     tracing::info!(namespace, name, reason = note.reason, "{}", note.message);
     let events: Api<Event> = Api::namespaced(client.clone(), &namespace);
-    let created = events.create(&PostParams::default(), &event(run, note, unique)).await;
+    let created = events
+        .create(&PostParams::default(), &event(run, note, unique))
+        .await;
     if let Err(error) = created {
         tracing::debug!(namespace, name, %error, "an event was lost");
     }
@@ -40,7 +42,10 @@ fn event(run: &AnalysisRun, note: &Note, (now, count): (Timestamp, u64)) -> Even
         reason: Some(note.reason.clone()),
         message: Some(note.message.clone()),
         type_: Some(if note.warning { "Warning" } else { "Normal" }.to_owned()),
-        source: Some(EventSource { component: Some(COMPONENT.to_owned()), host: None }),
+        source: Some(EventSource {
+            component: Some(COMPONENT.to_owned()),
+            host: None,
+        }),
         reporting_component: Some(COMPONENT.to_owned()),
         reporting_instance: Some(String::new()),
         first_timestamp: Some(Time(now)),

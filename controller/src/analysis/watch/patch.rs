@@ -15,7 +15,10 @@ pub(super) fn of_status(
     if before == after {
         return None;
     }
-    let (before, after) = (serde_json::to_value(before).ok()?, serde_json::to_value(after).ok()?);
+    let (before, after) = (
+        serde_json::to_value(before).ok()?,
+        serde_json::to_value(after).ok()?,
+    );
     let status = difference(&before, &after)?;
     Some(json!({"metadata": {"resourceVersion": run.resource_version()}, "status": status}))
 }

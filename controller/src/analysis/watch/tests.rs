@@ -42,7 +42,10 @@ impl Stage {
             "apiVersion": "argoproj.io/v1alpha1", "kind": "Rollout",
             "metadata": {"name": "my-app"}, "spec": {},
         }));
-        let made = rollouts.create(&PostParams::default(), &rollout.unwrap()).await.unwrap();
+        let made = rollouts
+            .create(&PostParams::default(), &rollout.unwrap())
+            .await
+            .unwrap();
         let owner = json!({"apiVersion": "argoproj.io/v1alpha1", "kind": "Rollout",
                            "name": "my-app", "uid": made.uid(), "controller": true});
         let mut stage = Self {
@@ -60,7 +63,8 @@ impl Stage {
     fn start_controller(&mut self) {
         self.controller = CancellationToken::new();
         let (client, stop) = (self.server.client(), self.controller.clone());
-        self.tasks.spawn(run(client, self.clock, self.traffic.clone(), stop));
+        self.tasks
+            .spawn(run(client, self.clock, self.traffic.clone(), stop));
     }
 
     fn api(&self) -> Api<AnalysisRun> {
@@ -75,7 +79,10 @@ impl Stage {
             "spec": spec,
         });
         let run = serde_json::from_value(run).unwrap();
-        self.api().create(&PostParams::default(), &run).await.unwrap();
+        self.api()
+            .create(&PostParams::default(), &run)
+            .await
+            .unwrap();
     }
 
     /// The run, once it is as wanted.
@@ -89,33 +96,54 @@ impl Stage {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         };
-        tokio::time::timeout(PATIENCE, waiting).await.expect("the run never became as wanted")
+        tokio::time::timeout(PATIENCE, waiting)
+            .await
+            .expect("the run never became as wanted")
     }
 
     fn count(&self, canary_bad: u64, canary: u64, stable: u64) {
         let arms = Stratum {
-            stable: Arm { exposed: stable, bad: 0 },
-            canary: Arm { exposed: canary, bad: canary_bad },
+            stable: Arm {
+                exposed: stable,
+                bad: 0,
+            },
+            canary: Arm {
+                exposed: canary,
+                bad: canary_bad,
+            },
         };
-        let epoch = EpochEvidence { epoch: 1, unkeyed: arms, ..EpochEvidence::default() };
-        self.traffic.count(&key(), Evidence {
-            errors: vec![epoch],
-            canary_requests: canary,
-            canary_failures: canary_bad,
-            share: 0.1,
-            ..Evidence::default()
-        });
+        let epoch = EpochEvidence {
+            epoch: 1,
+            unkeyed: arms,
+            ..EpochEvidence::default()
+        };
+        self.traffic.count(
+            &key(),
+            Evidence {
+                errors: vec![epoch],
+                canary_requests: canary,
+                canary_failures: canary_bad,
+                share: 0.1,
+                ..Evidence::default()
+            },
+        );
     }
 }
 
 fn key() -> RolloutKey {
-    RolloutKey { namespace: "default".to_owned(), name: "my-app".to_owned() }
+    RolloutKey {
+        namespace: "default".to_owned(),
+        name: "my-app".to_owned(),
+    }
 }
 
 fn errors(more: Value) -> Value {
     let mut metric =
         json!({"name": "errors", "provider": {"plugin": {"sluice/proxy": {"compare": "errors"}}}});
-    metric.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    metric
+        .as_object_mut()
+        .unwrap()
+        .extend(more.as_object().unwrap().clone());
     json!({"metrics": [metric]})
 }
 
@@ -126,13 +154,20 @@ fn phase(run: &AnalysisRun) -> &str {
 
 fn taken(run: &AnalysisRun) -> i32 {
     let results = run.status.as_ref().map(|status| &status.metric_results);
-    results.and_then(|results| results.first()?.count).unwrap_or_default()
+    results
+        .and_then(|results| results.first()?.count)
+        .unwrap_or_default()
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_bad_canary_fails_its_run_at_once_and_the_message_says_why() {
     let stage = Stage::set(1).await;
-    stage.start("Background", errors(json!({"interval": "10m", "failureLimit": 3}))).await;
+    stage
+        .start(
+            "Background",
+            errors(json!({"interval": "10m", "failureLimit": 3})),
+        )
+        .await;
     let first = stage.until(|run| taken(run) == 1).await;
     let values = &first.status.as_ref().unwrap().metric_results[0].measurements;
     assert_eq!(values[0].value.as_deref(), Some("insufficient (0 of 20)"));
@@ -147,7 +182,10 @@ async fn a_bad_canary_fails_its_run_at_once_and_the_message_says_why() {
     assert!(message.starts_with(expected), "{message}");
     assert_eq!(phase(&run), "Failed");
     let metadata = &status.metric_results[0].measurements[1].metadata;
-    assert_eq!((metadata["errors"].as_str(), metadata["alpha"].as_str()), ("30", "0.01"));
+    assert_eq!(
+        (metadata["errors"].as_str(), metadata["alpha"].as_str()),
+        ("30", "0.01")
+    );
 
     let events: Api<CoreEvent> = Api::namespaced(stage.server.client(), "default");
     let wanted = ["MetricFailed", "AnalysisRunFailed"];
@@ -155,20 +193,27 @@ async fn a_bad_canary_fails_its_run_at_once_and_the_message_says_why() {
         loop {
             let events = events.list(&ListParams::default()).await.unwrap();
             let reasons: Vec<_> = events.items.into_iter().filter_map(|e| e.reason).collect();
-            if wanted.iter().all(|reason| reasons.iter().any(|told| told == reason)) {
+            if wanted
+                .iter()
+                .all(|reason| reasons.iter().any(|told| told == reason))
+            {
                 return;
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    tokio::time::timeout(PATIENCE, told).await.expect("events were told");
+    tokio::time::timeout(PATIENCE, told)
+        .await
+        .expect("events were told");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_look_that_changes_nothing_writes_nothing() {
     let stage = Stage::set(1).await;
     stage.count(0, 100, 900);
-    stage.start("Background", errors(json!({"interval": "10m"}))).await;
+    stage
+        .start("Background", errors(json!({"interval": "10m"})))
+        .await;
     let before = stage.until(|run| taken(run) == 1).await;
     tokio::time::sleep(Duration::from_mins(5)).await;
     let after = stage.until(|_| true).await;
@@ -179,12 +224,17 @@ async fn a_look_that_changes_nothing_writes_nothing() {
 async fn a_step_without_traffic_ends_inconclusive_and_one_in_the_background_goes_along() {
     for (kind, expected) in [("Step", "Inconclusive"), ("Background", "Successful")] {
         let stage = Stage::set(0).await;
-        stage.start(kind, errors(json!({"interval": "10s", "count": 3}))).await;
+        stage
+            .start(kind, errors(json!({"interval": "10s", "count": 3})))
+            .await;
         let run = stage.until(is_completed).await;
         assert_eq!(phase(&run), expected, "{kind}");
         let result = &run.status.as_ref().unwrap().metric_results[0];
         let silent = "insufficient (0 of 20): no proxy of fleet my-app is connected";
-        assert_eq!(result.measurements.last().unwrap().value.as_deref(), Some(silent));
+        assert_eq!(
+            result.measurements.last().unwrap().value.as_deref(),
+            Some(silent)
+        );
         assert_eq!((result.count, result.error), (Some(3), None));
     }
 }
@@ -193,7 +243,9 @@ async fn a_step_without_traffic_ends_inconclusive_and_one_in_the_background_goes
 async fn a_new_controller_carries_a_run_on() {
     let mut stage = Stage::set(1).await;
     stage.count(0, 100, 900);
-    stage.start("Step", errors(json!({"interval": "10s", "count": 4}))).await;
+    stage
+        .start("Step", errors(json!({"interval": "10s", "count": 4})))
+        .await;
     stage.until(|run| taken(run) == 2).await;
     stage.controller.cancel();
     stage.tasks.join_next().await.unwrap().unwrap();
@@ -205,7 +257,9 @@ async fn a_new_controller_carries_a_run_on() {
 #[tokio::test(start_paused = true)]
 async fn a_tripped_fuse_fails_the_run_of_its_canary() {
     let stage = Stage::set(1).await;
-    stage.start("Background", errors(json!({"interval": "10m"}))).await;
+    stage
+        .start("Background", errors(json!({"interval": "10m"})))
+        .await;
     stage.until(|run| taken(run) == 1).await;
     let reason = "fuse of proxy p-1 tripped: canary 9 of 9 failed".to_owned();
     let trip = |revision: &str| FuseTrip {
@@ -232,7 +286,10 @@ async fn a_missing_secret_ends_the_run_with_a_sentence() {
     let run = stage.until(is_completed).await;
     assert_eq!(phase(&run), "Error");
     let message = run.status.unwrap().message.unwrap();
-    assert!(message.starts_with("Unable to resolve metric arguments: secrets \"s\" not found"), "{message}");
+    assert!(
+        message.starts_with("Unable to resolve metric arguments: secrets \"s\" not found"),
+        "{message}"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -247,5 +304,7 @@ async fn a_finished_run_is_deleted_when_its_time_is_over() {
             tokio::time::sleep(Duration::from_secs(1)).await;
         }
     };
-    tokio::time::timeout(PATIENCE, gone).await.expect("the run was deleted");
+    tokio::time::timeout(PATIENCE, gone)
+        .await
+        .expect("the run was deleted");
 }

@@ -12,7 +12,10 @@ pub(super) fn as_int(arguments: &[Value]) -> Result<Value, String> {
             .parse()
             .map(Value::Int)
             .map_err(|_| format!("strconv.ParseInt: parsing {text:?}: invalid syntax")),
-        other => Err(format!("asInt() not supported on {} {other}", other.type_name())),
+        other => Err(format!(
+            "asInt() not supported on {} {other}",
+            other.type_name()
+        )),
     }
 }
 
@@ -24,7 +27,10 @@ pub(super) fn as_float(arguments: &[Value]) -> Result<Value, String> {
             .map_err(|_| format!("strconv.ParseFloat: parsing {text:?}: invalid syntax")),
         other => match other.number() {
             Some(number) => Ok(Value::Float(number)),
-            None => Err(format!("asFloat() not supported on {} {other}", other.type_name())),
+            None => Err(format!(
+                "asFloat() not supported on {} {other}",
+                other.type_name()
+            )),
         },
     }
 }
@@ -66,26 +72,35 @@ pub(super) fn round(arguments: &[Value]) -> Result<Value, String> {
 }
 
 fn rounded(name: &str, value: &Value, round: fn(f64) -> f64) -> Result<Value, String> {
-    value.number().map(round).map(Value::Float).ok_or_else(|| unfit(name, value))
+    value
+        .number()
+        .map(round)
+        .map(Value::Float)
+        .ok_or_else(|| unfit(name, value))
 }
 
 pub(super) fn int(arguments: &[Value]) -> Result<Value, String> {
     match &arguments[0] {
         Value::Int(number) => Ok(Value::Int(*number)),
         Value::Float(number) => Ok(Value::Int(*number as i64)),
-        Value::Text(text) => {
-            text.parse().map(Value::Int).map_err(|_| format!("invalid operation: int({text})"))
-        }
+        Value::Text(text) => text
+            .parse()
+            .map(Value::Int)
+            .map_err(|_| format!("invalid operation: int({text})")),
         other => Err(unfit("int", other)),
     }
 }
 
 pub(super) fn float(arguments: &[Value]) -> Result<Value, String> {
     match &arguments[0] {
-        Value::Text(text) => {
-            text.parse().map(Value::Float).map_err(|_| format!("invalid operation: float({text})"))
-        }
-        other => other.number().map(Value::Float).ok_or_else(|| unfit("float", other)),
+        Value::Text(text) => text
+            .parse()
+            .map(Value::Float)
+            .map_err(|_| format!("invalid operation: float({text})")),
+        other => other
+            .number()
+            .map(Value::Float)
+            .ok_or_else(|| unfit("float", other)),
     }
 }
 
@@ -116,5 +131,6 @@ pub(super) fn to_json(arguments: &[Value]) -> Result<Value, String> {
 
 pub(super) fn from_json(arguments: &[Value]) -> Result<Value, String> {
     let json: Result<serde_json::Value, _> = serde_json::from_str(text("fromJSON", &arguments[0])?);
-    json.map(|json| Value::from(&json)).map_err(|error| error.to_string())
+    json.map(|json| Value::from(&json))
+        .map_err(|error| error.to_string())
 }

@@ -52,10 +52,14 @@ pub(super) fn date(arguments: &[Value]) -> Result<Value, String> {
     let found = match arguments.get(1) {
         Some(format) => parsed(&strftime(text("date", format)?), written, &zone),
         None => written.parse::<Timestamp>().ok().or_else(|| {
-            FORMATS.iter().find_map(|format| parsed(format, written, &zone))
+            FORMATS
+                .iter()
+                .find_map(|format| parsed(format, written, &zone))
         }),
     };
-    found.map(Value::Time).ok_or_else(|| format!("invalid date {written}"))
+    found
+        .map(Value::Time)
+        .ok_or_else(|| format!("invalid date {written}"))
 }
 
 fn parsed(format: &str, written: &str, zone: &TimeZone) -> Option<Timestamp> {
@@ -65,7 +69,9 @@ fn parsed(format: &str, written: &str, zone: &TimeZone) -> Option<Timestamp> {
     }
     let date = parsed.to_date().unwrap_or(jiff::civil::date(0, 1, 1));
     let time = parsed.to_time().unwrap_or(jiff::civil::Time::midnight());
-    let zoned = DateTime::from_parts(date, time).to_zoned(zone.clone()).ok()?;
+    let zoned = DateTime::from_parts(date, time)
+        .to_zoned(zone.clone())
+        .ok()?;
     Some(zoned.timestamp())
 }
 

@@ -23,16 +23,24 @@ pub(super) fn len(arguments: &[Value]) -> Result<Value, String> {
 }
 
 pub(super) fn first(arguments: &[Value]) -> Result<Value, String> {
-    Ok(items("first", &arguments[0])?.first().cloned().unwrap_or(Value::Nil))
+    Ok(items("first", &arguments[0])?
+        .first()
+        .cloned()
+        .unwrap_or(Value::Nil))
 }
 
 pub(super) fn last(arguments: &[Value]) -> Result<Value, String> {
-    Ok(items("last", &arguments[0])?.last().cloned().unwrap_or(Value::Nil))
+    Ok(items("last", &arguments[0])?
+        .last()
+        .cloned()
+        .unwrap_or(Value::Nil))
 }
 
 pub(super) fn take(arguments: &[Value]) -> Result<Value, String> {
     let items = items("take", &arguments[0])?;
-    let Value::Int(count) = arguments[1] else { return Err(unfit("take", &arguments[1])) };
+    let Value::Int(count) = arguments[1] else {
+        return Err(unfit("take", &arguments[1]));
+    };
     let count = count.clamp(0, items.len() as i64) as usize;
     Ok(Value::list(items[..count].to_vec()))
 }
@@ -44,9 +52,9 @@ pub(super) fn get(arguments: &[Value]) -> Result<Value, String> {
 
 pub(super) fn keys(arguments: &[Value]) -> Result<Value, String> {
     match &arguments[0] {
-        Value::Map(fields) => {
-            Ok(Value::list(fields.keys().map(|key| Value::text(key.as_str())).collect()))
-        }
+        Value::Map(fields) => Ok(Value::list(
+            fields.keys().map(|key| Value::text(key.as_str())).collect(),
+        )),
         other => Err(unfit("keys", other)),
     }
 }
@@ -124,7 +132,13 @@ pub(super) fn median(arguments: &[Value]) -> Result<Value, String> {
 }
 
 pub(super) fn reverse(arguments: &[Value]) -> Result<Value, String> {
-    Ok(Value::list(items("reverse", &arguments[0])?.iter().rev().cloned().collect()))
+    Ok(Value::list(
+        items("reverse", &arguments[0])?
+            .iter()
+            .rev()
+            .cloned()
+            .collect(),
+    ))
 }
 
 pub(super) fn concat(arguments: &[Value]) -> Result<Value, String> {
@@ -152,7 +166,10 @@ const LONGEST_UNIQ: usize = 1_000;
 pub(super) fn uniq(arguments: &[Value]) -> Result<Value, String> {
     let items = items("uniq", &arguments[0])?;
     if items.len() > LONGEST_UNIQ {
-        return Err(format!("uniq of {} items: at most {LONGEST_UNIQ} are accepted", items.len()));
+        return Err(format!(
+            "uniq of {} items: at most {LONGEST_UNIQ} are accepted",
+            items.len()
+        ));
     }
     let mut distinct: Vec<Value> = Vec::new();
     for item in items {
@@ -172,7 +189,10 @@ pub(super) fn sort(arguments: &[Value]) -> Result<Value, String> {
     }
     sorted.sort_by(|a, b| match (a, b) {
         (Value::Text(a), Value::Text(b)) => a.cmp(b),
-        _ => a.number().unwrap_or_default().total_cmp(&b.number().unwrap_or_default()),
+        _ => a
+            .number()
+            .unwrap_or_default()
+            .total_cmp(&b.number().unwrap_or_default()),
     });
     match arguments.get(1) {
         Some(Value::Text(order)) if order.as_ref() == "desc" => sorted.reverse(),

@@ -7,10 +7,7 @@ use super::{text, unfit};
 const LONGEST_TEXT: usize = 1_000_000;
 
 /// The text and its optional second argument.
-fn with_part<'a>(
-    name: &str,
-    arguments: &'a [Value],
-) -> Result<(&'a str, Option<&'a str>), String> {
+fn with_part<'a>(name: &str, arguments: &'a [Value]) -> Result<(&'a str, Option<&'a str>), String> {
     let part = arguments.get(1).map(|part| text(name, part)).transpose()?;
     Ok((text(name, &arguments[0])?, part))
 }
@@ -29,12 +26,16 @@ pub(super) fn trim(arguments: &[Value]) -> Result<Value, String> {
 
 pub(super) fn trim_prefix(arguments: &[Value]) -> Result<Value, String> {
     let (text, prefix) = with_part("trimPrefix", arguments)?;
-    Ok(Value::text(text.strip_prefix(prefix.unwrap_or(" ")).unwrap_or(text)))
+    Ok(Value::text(
+        text.strip_prefix(prefix.unwrap_or(" ")).unwrap_or(text),
+    ))
 }
 
 pub(super) fn trim_suffix(arguments: &[Value]) -> Result<Value, String> {
     let (text, suffix) = with_part("trimSuffix", arguments)?;
-    Ok(Value::text(text.strip_suffix(suffix.unwrap_or(" ")).unwrap_or(text)))
+    Ok(Value::text(
+        text.strip_suffix(suffix.unwrap_or(" ")).unwrap_or(text),
+    ))
 }
 
 pub(super) fn upper(arguments: &[Value]) -> Result<Value, String> {
@@ -55,12 +56,16 @@ pub(super) fn split(arguments: &[Value]) -> Result<Value, String> {
         Some(other) => return Err(unfit("split", other)),
     };
     // Go splits by nothing into characters; Rust adds an empty part at both ends.
-    let parts = parts.into_iter().filter(|part| !separator.is_empty() || !part.is_empty());
+    let parts = parts
+        .into_iter()
+        .filter(|part| !separator.is_empty() || !part.is_empty());
     Ok(Value::list(parts.map(Value::text).collect()))
 }
 
 pub(super) fn join(arguments: &[Value]) -> Result<Value, String> {
-    let Value::List(items) = &arguments[0] else { return Err(unfit("join", &arguments[0])) };
+    let Value::List(items) = &arguments[0] else {
+        return Err(unfit("join", &arguments[0]));
+    };
     let glue = arguments.get(1).map_or(Ok(""), |glue| text("join", glue))?;
     let parts: Result<Vec<&str>, String> = items.iter().map(|item| text("join", item)).collect();
     Ok(Value::text(parts?.join(glue)))
@@ -82,7 +87,9 @@ pub(super) fn replace(arguments: &[Value]) -> Result<Value, String> {
 
 pub(super) fn repeat(arguments: &[Value]) -> Result<Value, String> {
     let part = text("repeat", &arguments[0])?;
-    let Value::Int(times) = arguments[1] else { return Err(unfit("repeat", &arguments[1])) };
+    let Value::Int(times) = arguments[1] else {
+        return Err(unfit("repeat", &arguments[1]));
+    };
     let times = usize::try_from(times).map_err(|_| "invalid argument for repeat: negative")?;
     if part.len().saturating_mul(times) > LONGEST_TEXT {
         return Err("memory budget exceeded".to_owned());

@@ -19,7 +19,11 @@ impl Parser<'_> {
             let negative = self.is_sign("-");
             self.advance();
             let operand = self.expression(SIGN)?;
-            return Ok(if negative { Node::Negative(Box::new(operand)) } else { operand });
+            return Ok(if negative {
+                Node::Negative(Box::new(operand))
+            } else {
+                operand
+            });
         }
         let primary = self.primary()?;
         self.accesses(primary)
@@ -88,7 +92,9 @@ impl Parser<'_> {
 
     /// What is left of a pipe becomes the first argument of the call behind it.
     pub(super) fn piped(&mut self, left: Node) -> Result<Node, ConditionError> {
-        let Kind::Name(name) = self.peek().clone() else { return Err(self.unexpected()) };
+        let Kind::Name(name) = self.peek().clone() else {
+            return Err(self.unexpected());
+        };
         self.advance();
         let call = self.call(&name, Some(left))?;
         self.accesses(call)
@@ -112,7 +118,10 @@ impl Parser<'_> {
         if arguments.len() > most {
             return Err(self.error(format!("too many arguments to call {name}")));
         }
-        Ok(Node::Call { function, arguments })
+        Ok(Node::Call {
+            function,
+            arguments,
+        })
     }
 
     fn each(&mut self, each: Each, piped: Option<Node>) -> Result<Node, ConditionError> {
@@ -139,14 +148,23 @@ impl Parser<'_> {
         };
         self.take(",");
         self.expect(")")?;
-        Ok(Node::Each { each, over: Box::new(over), predicate, initial })
+        Ok(Node::Each {
+            each,
+            over: Box::new(over),
+            predicate,
+            initial,
+        })
     }
 
     /// `{# > 1}`, `{.field > 1}`, or the same without braces.
     fn predicate(&mut self) -> Result<Node, ConditionError> {
         let braces = self.take("{");
         self.predicates += 1;
-        let predicate = if braces { self.sequence()? } else { self.expression(0)? };
+        let predicate = if braces {
+            self.sequence()?
+        } else {
+            self.expression(0)?
+        };
         self.predicates -= 1;
         if braces {
             self.expect("}")?;
@@ -205,7 +223,11 @@ impl Parser<'_> {
                 self.advance();
                 node = self.subscript(node, false)?;
             } else {
-                return Ok(if chained { Node::Chain(Box::new(node)) } else { node });
+                return Ok(if chained {
+                    Node::Chain(Box::new(node))
+                } else {
+                    node
+                });
             }
         }
     }
@@ -214,14 +236,20 @@ impl Parser<'_> {
         if optional && self.take("[") {
             return self.subscript(of, true);
         }
-        let Kind::Name(name) = self.peek().clone() else { return Err(self.unexpected()) };
+        let Kind::Name(name) = self.peek().clone() else {
+            return Err(self.unexpected());
+        };
         self.advance();
         if self.is_sign("(") {
             // Results are plain data.
             return Err(self.error(format!("{name} is not a function")));
         }
         let key = Box::new(Node::Literal(Value::text(name)));
-        Ok(Node::Access { of: Box::new(of), key, optional })
+        Ok(Node::Access {
+            of: Box::new(of),
+            key,
+            optional,
+        })
     }
 
     /// `[key]`, `[from:to]`, after the opening bracket.
@@ -235,15 +263,19 @@ impl Parser<'_> {
             return self.slice(of, Some(first));
         }
         self.expect("]")?;
-        Ok(Node::Access { of, key: first, optional })
+        Ok(Node::Access {
+            of,
+            key: first,
+            optional,
+        })
     }
 
-    fn slice(
-        &mut self,
-        of: Box<Node>,
-        from: Option<Box<Node>>,
-    ) -> Result<Node, ConditionError> {
-        let to = if self.is_sign("]") { None } else { Some(Box::new(self.expression(0)?)) };
+    fn slice(&mut self, of: Box<Node>, from: Option<Box<Node>>) -> Result<Node, ConditionError> {
+        let to = if self.is_sign("]") {
+            None
+        } else {
+            Some(Box::new(self.expression(0)?))
+        };
         self.expect("]")?;
         Ok(Node::Slice { of, from, to })
     }

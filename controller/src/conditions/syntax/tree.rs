@@ -23,17 +23,45 @@ pub(in crate::conditions) enum Node {
     And(Box<Node>, Box<Node>),
     Or(Box<Node>, Box<Node>),
     Coalesce(Box<Node>, Box<Node>),
-    Binary { operator: Operator, left: Box<Node>, right: Box<Node> },
-    Conditional { condition: Box<Node>, then: Box<Node>, otherwise: Box<Node> },
-    Let { name: String, value: Box<Node>, body: Box<Node> },
+    Binary {
+        operator: Operator,
+        left: Box<Node>,
+        right: Box<Node>,
+    },
+    Conditional {
+        condition: Box<Node>,
+        then: Box<Node>,
+        otherwise: Box<Node>,
+    },
+    Let {
+        name: String,
+        value: Box<Node>,
+        body: Box<Node>,
+    },
     /// `of.key`, `of[key]`, and with `optional` `of?.key`.
-    Access { of: Box<Node>, key: Box<Node>, optional: bool },
-    Slice { of: Box<Node>, from: Option<Box<Node>>, to: Option<Box<Node>> },
+    Access {
+        of: Box<Node>,
+        key: Box<Node>,
+        optional: bool,
+    },
+    Slice {
+        of: Box<Node>,
+        from: Option<Box<Node>>,
+        to: Option<Box<Node>>,
+    },
     /// A chain of accesses that is nil as a whole where an optional one finds nil.
     Chain(Box<Node>),
-    Call { function: Function, arguments: Vec<Node> },
+    Call {
+        function: Function,
+        arguments: Vec<Node>,
+    },
     /// A function with a predicate, which is evaluated for each item.
-    Each { each: Each, over: Box<Node>, predicate: Option<Box<Node>>, initial: Option<Box<Node>> },
+    Each {
+        each: Each,
+        over: Box<Node>,
+        predicate: Option<Box<Node>>,
+        initial: Option<Box<Node>>,
+    },
 }
 
 /// A function with a predicate.

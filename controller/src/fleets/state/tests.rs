@@ -243,13 +243,7 @@ fn a_refusal_is_named_and_does_not_hold_up_weights() {
         files: None,
         secret,
     });
-    document
-        .splits
-        .get_mut("default/app")
-        .expect("there")
-        .fallback = Some(uplink::document::Fallback {
-        to: uplink::document::FallbackTo::Stable,
-    });
+    document.routes[0].hostnames.push("a.example.com".into());
     let sent = state.install(bad.clone(), at(100));
     assert_eq!(kinds(&sent, 1), ["snapshot"]);
     let Some(Kind::Snapshot(snapshot)) = sent.send[0].1.kind.clone() else {
