@@ -116,12 +116,14 @@ impl Controller {
                     .filter(|key| !listed.contains(*key))
                     .cloned()
                     .collect();
-                gone.iter().for_each(|key| self.gone(key));
+                for key in &gone {
+                    self.gone(key);
+                }
             }
             Ok(Event::Apply(run)) => self.changed(run),
             Ok(Event::Delete(run)) => self.gone(&key_of(&run)),
             Err(error) => {
-                tracing::warn!(%error, "the watch of AnalysisRuns broke; it is started again")
+                tracing::warn!(%error, "the watch of AnalysisRuns broke; it is started again");
             }
         }
     }

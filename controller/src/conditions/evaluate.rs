@@ -223,7 +223,10 @@ impl<'a> Evaluation<'a> {
         right: &'a Node,
     ) -> Result<Value, Stop> {
         let (a, b) = (self.value(left)?, self.value(right)?);
-        if operator.compares() && !comparable(&a, &b) && self.is_typed(left) && self.is_typed(right)
+        if operator.compares()
+            && !comparable(&a, &b)
+            && Self::is_typed(left)
+            && Self::is_typed(right)
         {
             let (a, b) = (a.type_name(), b.type_name());
             let sign = operator.sign();
@@ -237,11 +240,11 @@ impl<'a> Evaluation<'a> {
 
     /// Whether the engine knows the type before it runs: then comparing unlike types is an error,
     /// where between values of unknown type it is just false.
-    fn is_typed(&self, node: &Node) -> bool {
+    fn is_typed(node: &Node) -> bool {
         match node {
             Node::Literal(_) | Node::Result | Node::Not(_) | Node::List(_) | Node::Map(_) => true,
-            Node::Negative(operand) => self.is_typed(operand),
-            Node::Binary { left, right, .. } => self.is_typed(left) && self.is_typed(right),
+            Node::Negative(operand) => Self::is_typed(operand),
+            Node::Binary { left, right, .. } => Self::is_typed(left) && Self::is_typed(right),
             Node::Call { function, .. } => function.is_typed(),
             _ => false,
         }
@@ -297,7 +300,7 @@ pub(super) fn fetch(of: &Value, key: &Value) -> Result<Value, String> {
         }
         (Value::List(items), Value::Int(_) | Value::Float(_)) => {
             let index = key.number().unwrap_or_default() as i64;
-            let length = items.len() as i64;
+            let length = signed(items.len());
             let at = if index < 0 { length + index } else { index };
             let found = usize::try_from(at).ok().and_then(|at| items.get(at));
             let shown = at;
@@ -307,6 +310,11 @@ pub(super) fn fetch(of: &Value, key: &Value) -> Result<Value, String> {
         }
         _ => Err(format!("cannot fetch {key} from {}", of.type_name())),
     }
+}
+
+/// A length as the language counts.
+pub(super) fn signed(length: usize) -> i64 {
+    i64::try_from(length).unwrap_or(i64::MAX)
 }
 
 /// What a value costs where it is copied or looked through.
@@ -329,11 +337,11 @@ fn bounds(
         None => Ok(default),
         Some(Value::Int(index)) => {
             let at = if *index < 0 {
-                length as i64 + index
+                signed(length) + index
             } else {
                 *index
             };
-            Ok(at.clamp(0, length as i64) as usize)
+            Ok(at.clamp(0, signed(length)) as usize)
         }
         Some(other) => Err(format!("cannot use {} as a slice index", other.type_name())),
     };

@@ -76,7 +76,7 @@ impl Operator {
                 self.arithmetic(left, right)
             }
             Self::Remainder => self.remainder(left, right),
-            Self::In => self.member(left, right).map(Value::Bool),
+            Self::In => Self::member(left, right).map(Value::Bool),
             Self::Matches | Self::Contains | Self::StartsWith | Self::EndsWith => {
                 self.texts(left, right).map(Value::Bool)
             }
@@ -173,12 +173,11 @@ impl Operator {
         }
     }
 
-    fn member(self, left: &Value, right: &Value) -> Result<bool, String> {
+    fn member(left: &Value, right: &Value) -> Result<bool, String> {
         match (left, right) {
-            (_, Value::Nil) => Ok(false),
+            (_, Value::Nil) | (Value::Nil, Value::Map(_)) => Ok(false),
             (_, Value::List(items)) => Ok(items.iter().any(|item| item.equals(left))),
             (Value::Text(key), Value::Map(fields)) => Ok(fields.contains_key(key.as_ref())),
-            (Value::Nil, Value::Map(_)) => Ok(false),
             _ => Err(format!(
                 "operator \"in\" not defined on {}",
                 right.type_name()

@@ -1,6 +1,6 @@
 //! Functions that ask a predicate about each item of a list.
 
-use super::evaluate::{Evaluation, Scope, Stop, boolean};
+use super::evaluate::{Evaluation, Scope, Stop, boolean, signed};
 use super::operate::Operator;
 use super::syntax::{Each, Node};
 use super::value::Value;
@@ -26,7 +26,7 @@ impl<'a> Evaluation<'a> {
             Each::Filter => Ok(Value::list(self.matching(items, predicate)?)),
             Each::Count => {
                 let matching = self.matching(items, predicate)?;
-                Ok(Value::Int(matching.len() as i64))
+                Ok(Value::Int(signed(matching.len())))
             }
             Each::Find => {
                 let found = self.first(items, predicate, true)?;
@@ -37,7 +37,7 @@ impl<'a> Evaluation<'a> {
             }
             Each::FindIndex => {
                 let found = self.first(items, predicate, true)?;
-                Ok(found.map_or(Value::Nil, |index| Value::Int(index as i64)))
+                Ok(found.map_or(Value::Nil, |index| Value::Int(signed(index))))
             }
             Each::FindLast => {
                 let mut matching = self.matching(items, predicate)?;
@@ -68,7 +68,7 @@ impl<'a> Evaluation<'a> {
     fn scope(index: usize, item: &Value) -> Scope {
         Scope {
             item: item.clone(),
-            index: index as i64,
+            index: signed(index),
             accumulator: Value::Nil,
         }
     }
@@ -123,7 +123,7 @@ impl<'a> Evaluation<'a> {
         for (index, item) in items.iter().enumerate().skip(skipped) {
             let scope = Scope {
                 item: item.clone(),
-                index: index as i64,
+                index: signed(index),
                 accumulator,
             };
             accumulator = self.ask(predicate, scope)?;

@@ -45,15 +45,22 @@ impl Board {
         self.shown().in_force.clone()
     }
 
-    /// The last one refused, unless a later one came into force.
+    /// The last one refused, until one came into force that mends it.
     pub(crate) fn refused(&self) -> Option<Arc<Refused>> {
         self.shown().refused.clone()
     }
 
     pub(super) fn put(&self, in_force: InForce) {
         let mut shown = self.shown();
+        let stands = shown
+            .refused
+            .as_ref()
+            .zip(shown.in_force.as_ref())
+            .is_some_and(|(refused, before)| refused.stands(before, &in_force));
+        if !stands {
+            shown.refused = None;
+        }
         shown.in_force = Some(Arc::new(in_force));
-        shown.refused = None;
         drop(shown);
         self.changed.notify_one();
     }
@@ -95,5 +102,18 @@ impl Board {
 
     fn shown(&self) -> MutexGuard<'_, Shown> {
         self.shown.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+// === impl Refused ===
+
+impl Refused {
+    /// A controller answers the refusal of a certificate with its last good form again, in newer
+    /// snapshots: those mend nothing, and people still have to see why the newest is not in force.
+    fn stands(&self, before: &InForce, now: &InForce) -> bool {
+        let is = |it: &ConfigError| it.path.starts_with("certificates[");
+        let from_controller = matches!(now.candidate.origin, Origin::Controller(_));
+        let unchanged = before.candidate.document.certificates == now.candidate.document.certificates;
+        from_controller && unchanged && self.errors.iter().all(is)
     }
 }

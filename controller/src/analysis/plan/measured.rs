@@ -160,7 +160,7 @@ fn by_conditions(
     let failure = holds("failureCondition", &metric.failure_condition)?;
     Ok(match (success, failure) {
         (_, Some(true)) | (Some(false), None) => AnalysisPhase::Failed,
-        (Some(true), _) | (None, _) => AnalysisPhase::Successful,
+        (Some(true) | None, _) => AnalysisPhase::Successful,
         (Some(false), Some(false)) => AnalysisPhase::Inconclusive,
     })
 }

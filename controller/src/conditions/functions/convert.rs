@@ -104,11 +104,19 @@ pub(super) fn float(arguments: &[Value]) -> Result<Value, String> {
     }
 }
 
+#[expect(
+    clippy::unnecessary_wraps,
+    reason = "the shape of all functions in the table"
+)]
 pub(super) fn string(arguments: &[Value]) -> Result<Value, String> {
     Ok(Value::text(arguments[0].to_string()))
 }
 
 /// The engine's own words for types, which are not Go's.
+#[expect(
+    clippy::unnecessary_wraps,
+    reason = "the shape of all functions in the table"
+)]
 pub(super) fn type_of(arguments: &[Value]) -> Result<Value, String> {
     Ok(Value::text(match &arguments[0] {
         Value::Nil => "nil",

@@ -1,6 +1,6 @@
 //! Functions of lists and maps.
 
-use super::super::evaluate::fetch;
+use super::super::evaluate::{fetch, signed};
 use super::super::operate::Operator;
 use super::super::value::Value;
 use super::unfit;
@@ -19,7 +19,7 @@ pub(super) fn len(arguments: &[Value]) -> Result<Value, String> {
         Value::Text(text) => text.chars().count(),
         other => return Err(unfit("len", other)),
     };
-    Ok(Value::Int(length as i64))
+    Ok(Value::Int(signed(length)))
 }
 
 pub(super) fn first(arguments: &[Value]) -> Result<Value, String> {
@@ -41,11 +41,15 @@ pub(super) fn take(arguments: &[Value]) -> Result<Value, String> {
     let Value::Int(count) = arguments[1] else {
         return Err(unfit("take", &arguments[1]));
     };
-    let count = count.clamp(0, items.len() as i64) as usize;
+    let count = count.clamp(0, signed(items.len())) as usize;
     Ok(Value::list(items[..count].to_vec()))
 }
 
 /// A member or an item, or nil where there is none: unlike an index, never an error.
+#[expect(
+    clippy::unnecessary_wraps,
+    reason = "the shape of all functions in the table"
+)]
 pub(super) fn get(arguments: &[Value]) -> Result<Value, String> {
     Ok(fetch(&arguments[0], &arguments[1]).unwrap_or(Value::Nil))
 }
