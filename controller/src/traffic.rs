@@ -68,7 +68,7 @@ pub struct FuseTrip {
     pub proxy: String,
     /// The canary revision it is about.
     pub revision: String,
-    /// A sentence with proxy, counts, e-value and α.
+    /// A whole sentence, `fuse of proxy p tripped: …`, with counts, e-value and α.
     pub reason: String,
 }
 

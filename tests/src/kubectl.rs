@@ -9,7 +9,7 @@ use tokio::process::{Child, ChildStdout, Command};
 use tokio::time::timeout;
 
 /// How long a command may take.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A program that is pointed at a cluster by a kubeconfig.
 #[derive(Clone, Debug)]
@@ -51,7 +51,11 @@ impl Client {
     /// Any other program that reads KUBECONFIG.
     pub fn of(program: impl Into<PathBuf>, kubeconfig: &Path) -> Self {
         let cache = kubeconfig.with_file_name("kubectl-cache");
-        Self { program: program.into(), kubeconfig: kubeconfig.to_owned(), cache }
+        Self {
+            program: program.into(),
+            kubeconfig: kubeconfig.to_owned(),
+            cache,
+        }
     }
 
     /// Runs a command, which must succeed, and gives what it printed.
@@ -61,7 +65,11 @@ impl Client {
     /// When it does not succeed.
     pub async fn run(&self, arguments: &[&str]) -> String {
         let printed = self.try_run(arguments).await;
-        assert!(printed.success, "{} {arguments:?}: {printed:?}", self.program.display());
+        assert!(
+            printed.success,
+            "{} {arguments:?}: {printed:?}",
+            self.program.display()
+        );
         printed.out
     }
 
@@ -83,9 +91,15 @@ impl Client {
 
     /// Starts a command that goes on.
     pub fn follow(&self, arguments: &[&str]) -> Following {
-        let mut child = self.command(arguments).spawn().expect("a program that starts");
+        let mut child = self
+            .command(arguments)
+            .spawn()
+            .expect("a program that starts");
         let out = child.stdout.take().expect("piped");
-        Following { _child: child, lines: BufReader::new(out).lines() }
+        Following {
+            _child: child,
+            lines: BufReader::new(out).lines(),
+        }
     }
 
     fn command(&self, arguments: &[&str]) -> Command {

@@ -36,7 +36,7 @@ pub struct Ledger {
     pub failures: u64,
     /// The first of those, in words.
     pub told: Vec<String>,
-    /// Good answers by version.
+    /// Good answers by version, of an app that says which it is.
     pub versions: BTreeMap<u8, u64>,
     /// Good answers that stable gave in the canary's place.
     pub fallbacks: u64,
@@ -60,9 +60,18 @@ impl Load {
         for number in 0..CONNECTIONS {
             // One after the other: all at the same moment would be a flood and then silence.
             let first = pace * number / CONNECTIONS;
-            users.spawn(user(target, (first, pace), stop.clone(), Arc::clone(&ledger)));
+            users.spawn(user(
+                target,
+                (first, pace),
+                stop.clone(),
+                Arc::clone(&ledger),
+            ));
         }
-        Self { stop, users, ledger }
+        Self {
+            stop,
+            users,
+            ledger,
+        }
     }
 
     /// The ledger as it stands.
@@ -105,7 +114,8 @@ async fn user(
 /// A good answer.
 #[derive(Clone, Copy, Debug)]
 struct Good {
-    version: u8,
+    /// Only the app of these tests says it.
+    version: Option<u8>,
     fallback: bool,
 }
 
@@ -113,22 +123,27 @@ async fn ask(
     connection: &mut Option<SendRequest<Empty<Bytes>>>,
     target: SocketAddr,
 ) -> anyhow::Result<Good> {
-    if connection.as_mut().is_none_or(|connection| connection.is_closed()) {
+    if connection
+        .as_mut()
+        .is_none_or(|connection| connection.is_closed())
+    {
         *connection = Some(connect(target).await.context("cannot connect")?);
     }
     let sender = connection.as_mut().context("just connected")?;
     sender.ready().await?;
-    let request = Request::get("/").header(header::HOST, "shop").body(Empty::new())?;
+    let request = Request::get("/")
+        .header(header::HOST, "shop")
+        .body(Empty::new())?;
     let response = sender.send_request(request).await?;
     let status = response.status();
     let version = response.headers().get(VERSION);
     let version = version.and_then(|version| version.to_str().ok()?.parse().ok());
     let fallback = response.headers().contains_key(FALLBACK);
     let body = response.into_body().collect().await?.to_bytes();
-    match version {
-        Some(version) if status.is_success() => Ok(Good { version, fallback }),
-        _ => anyhow::bail!("{status}: {}", String::from_utf8_lossy(&body)),
+    if !status.is_success() {
+        anyhow::bail!("{status}: {}", String::from_utf8_lossy(&body));
     }
+    Ok(Good { version, fallback })
 }
 
 async fn connect(target: SocketAddr) -> anyhow::Result<SendRequest<Empty<Bytes>>> {
@@ -145,7 +160,9 @@ impl Ledger {
         self.requests += 1;
         match asked {
             Ok(good) => {
-                *self.versions.entry(good.version).or_default() += 1;
+                if let Some(version) = good.version {
+                    *self.versions.entry(version).or_default() += 1;
+                }
                 self.fallbacks += u64::from(good.fallback);
             }
             Err(error) => {

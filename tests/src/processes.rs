@@ -58,6 +58,9 @@ fn stat(pid: i32) -> Option<(Process, i32)> {
     let fields: Vec<&str> = text.rsplit_once(')')?.1.split_whitespace().collect();
     let (state, parent, started) = (fields.first()?, fields.get(1)?, fields.get(19)?);
     (*state != "Z").then_some(())?;
-    let process = Process { pid, started: started.parse().ok()? };
+    let process = Process {
+        pid,
+        started: started.parse().ok()?,
+    };
     Some((process, parent.parse().ok()?))
 }

@@ -47,12 +47,18 @@ pub struct Shop {
 impl Version {
     /// One that fails nothing.
     pub fn good(number: u8) -> Self {
-        Self { number, failing: 0.0 }
+        Self {
+            number,
+            failing: 0.0,
+        }
     }
 
     /// One that fails half of what it is asked.
     pub fn bad(number: u8) -> Self {
-        Self { number, failing: 0.5 }
+        Self {
+            number,
+            failing: 0.5,
+        }
     }
 }
 
@@ -73,7 +79,12 @@ impl Shop {
 
     /// Everything that has to be applied.
     pub fn objects(&self, version: Version) -> Vec<Value> {
-        vec![template(), service("shop-stable"), service("shop-canary"), self.rollout(version)]
+        vec![
+            template(),
+            service("shop-stable"),
+            service("shop-canary"),
+            self.rollout(version),
+        ]
     }
 
     /// The Rollout with this version of the app.
@@ -196,7 +207,11 @@ impl Site {
             }
         };
         let in_time = tokio::time::timeout(within, look).await.is_ok();
-        assert!(in_time, "{what}: not within {within:?}; status {:#}", last["status"]);
+        assert!(
+            in_time,
+            "{what}: not within {within:?}; status {:#}",
+            last["status"]
+        );
         last
     }
 
@@ -212,7 +227,8 @@ impl Site {
             let weights = &it["status"]["canary"]["weights"];
             observed(it) && weights["canary"]["weight"] == weight && weights["verified"] == true
         };
-        self.rollout_is(&format!("weight {weight} verified"), is).await
+        self.rollout_is(&format!("weight {weight} verified"), is)
+            .await
     }
 
     /// Waits until so many proxies are ready, and gives them.
@@ -230,12 +246,14 @@ impl Site {
 
     /// Ends a pause.
     pub async fn go_on(&self) {
-        self.patch(STATUS, &json!({"status": {"pauseConditions": null}})).await;
+        self.patch(STATUS, &json!({"status": {"pauseConditions": null}}))
+            .await;
     }
 
     /// Aborts the release.
     pub async fn abort(&self) {
-        self.patch(STATUS, &json!({"status": {"abort": true}})).await;
+        self.patch(STATUS, &json!({"status": {"abort": true}}))
+            .await;
     }
 
     /// All AnalysisRuns.
@@ -252,7 +270,10 @@ impl Site {
             .map(|it| format!("{} {} {}", it["type"], it["status"], it["reason"]))
             .collect();
         conditions.sort();
-        let mut sets: Vec<_> = items(self.read(REPLICA_SETS).await).iter().map(set).collect();
+        let mut sets: Vec<_> = items(self.read(REPLICA_SETS).await)
+            .iter()
+            .map(set)
+            .collect();
         sets.sort_by_key(ToString::to_string);
         let services: Vec<_> = items(self.read(SERVICES).await)
             .iter()
@@ -284,7 +305,12 @@ fn items(list: Value) -> Vec<Value> {
 
 fn set(it: &Value) -> Value {
     let revision = &it["metadata"]["annotations"]["rollout.argoproj.io/revision"];
-    json!([it["metadata"]["name"], it["spec"]["replicas"], it["status"]["replicas"], revision])
+    json!([
+        it["metadata"]["name"],
+        it["spec"]["replicas"],
+        it["status"]["replicas"],
+        revision
+    ])
 }
 
 fn run(it: &Value) -> Value {
@@ -293,6 +319,8 @@ fn run(it: &Value) -> Value {
 
 /// Whether the status is about the newest spec. Argo's `observedGeneration` is a string.
 fn observed(rollout: &Value) -> bool {
-    let generation = rollout["metadata"]["generation"].as_i64().map(|it| it.to_string());
+    let generation = rollout["metadata"]["generation"]
+        .as_i64()
+        .map(|it| it.to_string());
     generation.as_deref() == rollout["status"]["observedGeneration"].as_str()
 }

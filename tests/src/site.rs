@@ -4,11 +4,11 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
+use ::http::Request;
 use cli::part::Exe;
 use cli::up::apply::apply;
 use cli::up::manifests::{Manifest, Place};
 use cli::up::{Cluster, Options};
-use ::http::Request;
 use ipnet::Ipv4Net;
 use kube::Client;
 use serde_json::Value;
@@ -63,7 +63,11 @@ impl Site {
         };
         let cluster = Cluster::start(options).await.expect("a cluster");
         let client = cluster.client();
-        Self { _logs: PrintLogs(cluster.dir.clone()), cluster, client }
+        Self {
+            _logs: PrintLogs(cluster.dir.clone()),
+            cluster,
+            client,
+        }
     }
 
     /// Applies objects as `kubectl apply` does.
@@ -73,9 +77,12 @@ impl Site {
     /// When one is refused.
     pub async fn apply(&self, objects: impl IntoIterator<Item = Value>) {
         for object in objects {
-            let place = Place { file: PathBuf::from("test"), document: 1 };
+            let place = Place {
+                file: PathBuf::from("test"),
+                document: 1,
+            };
             let applied = apply(&self.client, &Manifest { place, object }).await;
-            applied.unwrap_or_else(|error| panic!("{error}: {:?}", error.source));
+            applied.unwrap_or_else(|error| panic!("{error:?}"));
         }
     }
 
@@ -127,7 +134,9 @@ impl Site {
         let dir = self.cluster.dir.join("proxies").join(fleet);
         let numbers = (0..).map(|number| dir.join(format!("{number}")));
         let existing = numbers.take_while(|dir| dir.is_dir());
-        existing.filter_map(|dir| ProxyAt::told(&dir.join("addresses.json"))).collect()
+        existing
+            .filter_map(|dir| ProxyAt::told(&dir.join("addresses.json")))
+            .collect()
     }
 
     /// Ends everything.
@@ -150,7 +159,10 @@ impl Drop for PrintLogs {
 /// Prints the ends of all logs of a cluster's parts.
 #[expect(clippy::print_stderr, reason = "what a failed test says")]
 pub fn print_logs(dir: &Path) {
-    let entries = std::fs::read_dir(dir.join("logs")).into_iter().flatten().flatten();
+    let entries = std::fs::read_dir(dir.join("logs"))
+        .into_iter()
+        .flatten()
+        .flatten();
     for path in entries.map(|entry| entry.path()) {
         let text = std::fs::read_to_string(&path).unwrap_or_default();
         let lines: Vec<&str> = text.lines().collect();
@@ -174,7 +186,9 @@ impl ProxyAt {
 
     /// Whether it says that it is ready.
     pub async fn is_ready(&self) -> bool {
-        get(self.status, "/readyz").await.is_some_and(|answer| answer.status == 200)
+        get(self.status, "/readyz")
+            .await
+            .is_some_and(|answer| answer.status == 200)
     }
 
     /// What it shows of its configuration.

@@ -51,12 +51,17 @@ impl Up {
         let dir = tempfile::tempdir().expect("a directory");
         let mut command = Command::new(program);
         command.args(["up", "--json", "--proxies", "1"]);
-        command.arg("--pod-range").arg(crate::site::pod_range(number).to_string());
+        command
+            .arg("--pod-range")
+            .arg(crate::site::pod_range(number).to_string());
         command.arg("--data-dir").arg(dir.path());
         for manifest in manifests {
             command.arg("-f").arg(manifest);
         }
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).kill_on_drop(true);
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .kill_on_drop(true);
         let mut child = command.spawn().expect("a program that starts");
         let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
         let line = timeout(READY_WITHIN, lines.next_line()).await;
@@ -81,7 +86,10 @@ impl Up {
     /// When there is none.
     pub fn proxy(&self) -> SocketAddr {
         let url = self.ready.proxy.as_deref().expect("a fleet");
-        url.strip_prefix("http://").expect("a URL").parse().expect("an address")
+        url.strip_prefix("http://")
+            .expect("a URL")
+            .parse()
+            .expect("an address")
     }
 
     /// Asks it to end, and waits until it has; true if that went well.

@@ -7,7 +7,7 @@ use tokio::time::{sleep, timeout};
 /// How often it is looked.
 pub const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// Far longer than anything takes that has no limit of its own, on a slow machine too.
-pub const LONG: Duration = Duration::from_secs(60);
+pub const LONG: Duration = Duration::from_mins(1);
 
 /// Looks until there is something.
 ///
@@ -27,8 +27,6 @@ pub async fn eventually<T>(
             sleep(LOOK_EVERY).await;
         }
     };
-    match timeout(within, seen).await {
-        Ok(found) => found,
-        Err(_) => panic!("{what}: not within {within:?}"),
-    }
+    let found = timeout(within, seen).await;
+    found.unwrap_or_else(|_| panic!("{what}: not within {within:?}"))
 }

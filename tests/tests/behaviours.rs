@@ -27,7 +27,10 @@ fn program() -> &'static Path {
 
 /// The example that the documentation shows.
 fn example() -> &'static Path {
-    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/examples/production-ready.yaml"))
+    Path::new(concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../docs/examples/production-ready.yaml"
+    ))
 }
 
 /// Every cluster that may run at the same time as others has a number of its own.

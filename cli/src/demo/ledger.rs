@@ -252,9 +252,9 @@ mod tests {
 
     fn ledger(exchanges: &[Exchange]) -> Ledger {
         let mut ledger = Ledger::default();
-        exchanges
-            .iter()
-            .for_each(|exchange| ledger.record(exchange));
+        for exchange in exchanges {
+            ledger.record(exchange);
+        }
         ledger
     }
 

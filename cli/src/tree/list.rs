@@ -99,7 +99,7 @@ fn images(rollout: &Rollout) -> String {
         .spec
         .template
         .iter()
-        .flat_map(|template| template.containers());
+        .flat_map(crds::PodTemplate::containers);
     let images: Vec<&str> = containers
         .filter_map(crds::pod_template::Container::image)
         .collect();

@@ -23,10 +23,11 @@ struct Condition {
 pub(super) fn node(pod: &Pod, now: Timestamp) -> Node {
     let condition = condition(pod);
     let containers = pod.spec.as_ref().map_or(0, |spec| spec.containers.len());
-    let mut info = format!("ready:{}/{containers}", condition.ready);
-    if condition.restarts > 0 {
-        info.push_str(&format!(",restarts:{}", condition.restarts));
-    }
+    let ready = format!("ready:{}/{containers}", condition.ready);
+    let info = match condition.restarts {
+        0 => ready,
+        restarts => format!("{ready},restarts:{restarts}"),
+    };
     Node {
         icon: "□",
         name: Text::plain(pod.name_any()),

@@ -90,16 +90,11 @@ impl Text {
 
     /// As it is written.
     pub(crate) fn painted(&self, paint: Paint) -> String {
-        let mut line = String::new();
-        for (text, colour) in &self.0 {
-            match (paint, colour) {
-                (Paint::Ansi, Some(colour)) => {
-                    line.push_str(&format!("\x1b[{}m{text}\x1b[0m", colour.code()));
-                }
-                _ => line.push_str(text),
-            }
-        }
-        line
+        let piece = |(text, colour): &(String, Option<Colour>)| match (paint, colour) {
+            (Paint::Ansi, Some(colour)) => format!("\x1b[{}m{text}\x1b[0m", colour.code()),
+            _ => text.clone(),
+        };
+        self.0.iter().map(piece).collect()
     }
 }
 

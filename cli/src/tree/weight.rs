@@ -61,10 +61,8 @@ impl<'a> Progress<'a> {
         let Some(current) = self.current() else {
             return self.all();
         };
-        let done = self.steps().iter().take(current + 1).rev();
-        done.filter_map(|step| step.set_weight)
-            .next()
-            .unwrap_or_default()
+        let mut done = self.steps().iter().take(current + 1).rev();
+        done.find_map(|step| step.set_weight).unwrap_or_default()
     }
 
     /// The weight that is: by the router where there is one, else by the pods.

@@ -63,11 +63,14 @@ pub async fn apply(client: &Client, manifest: &Manifest) -> Result<Applied, Appl
     let object = title(&manifest.object);
     match apply_object(client, &manifest.object).await {
         Ok(deed) => Ok(Applied { object, deed }),
-        Err(source) => Err(ApplyError {
-            place: manifest.place.clone(),
-            object,
-            source: Box::new(source),
-        }),
+        Err(error) => {
+            let place = manifest.place.clone();
+            Err(ApplyError {
+                place,
+                object,
+                why: in_words(error),
+            })
+        }
     }
 }
 

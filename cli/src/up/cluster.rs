@@ -29,7 +29,7 @@ use super::keep::{Keeper, Kept};
 use crate::part::{Exe, Part};
 
 /// How long everything may take to be ready.
-const READY_WITHIN: Duration = Duration::from_secs(60);
+const READY_WITHIN: Duration = Duration::from_secs(45);
 /// How often it is looked whether it is.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// How long the controller may take to end when asked to.

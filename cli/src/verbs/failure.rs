@@ -3,9 +3,9 @@
 use std::error::Error as _;
 use std::io;
 
+use kube::Error as KubeError;
 use kube::api::ListParams;
 use kube::core::Status;
-use kube::{Error as KubeError, ResourceExt as _};
 use thiserror::Error;
 
 use super::cluster::Cluster;
@@ -234,7 +234,7 @@ impl Cluster {
         let names: Vec<String> = list
             .iter()
             .flatten()
-            .map(|rollout| rollout.name_any())
+            .map(kube::ResourceExt::name_any)
             .collect();
         Failure::NotFound {
             kind: "rollout.argoproj.io",

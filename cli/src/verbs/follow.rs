@@ -80,19 +80,18 @@ impl Followed {
 
     /// Waits for the next change.
     pub(super) async fn next(&mut self) -> News {
-        while let Some((kind, report)) = self.reports.next().await {
-            match report {
-                Report::Changed => {}
-                Report::Settled => self.settled[kind] = true,
-                // What cannot be watched is left out: a cluster may have no Experiments, and a
-                // person no right to see Pods. Only the Rollout itself is indispensable.
-                Report::Failed(cause) if kind == 0 => return News::Trouble(cause),
-                Report::Failed(_) => self.settled[kind] = true,
-            }
-            return News::Changed;
+        let Some((kind, report)) = self.reports.next().await else {
+            // Watches never end.
+            return std::future::pending().await;
+        };
+        match report {
+            Report::Changed => {}
+            Report::Failed(cause) if kind == 0 => return News::Trouble(cause),
+            // What cannot be watched is left out: a cluster may have no Experiments, and a person
+            // no right to see Pods. Only the Rollout itself is indispensable.
+            Report::Settled | Report::Failed(_) => self.settled[kind] = true,
         }
-        // Watches never end.
-        std::future::pending().await
+        News::Changed
     }
 
     /// Whether everything has been seen once.

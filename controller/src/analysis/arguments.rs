@@ -191,7 +191,7 @@ mod tests {
             secret: "s".to_owned(),
             key: "k".to_owned(),
         };
-        assert_eq!(secrets(&spec), [key.clone()]);
+        assert_eq!(secrets(&spec), std::slice::from_ref(&key));
         let known = BTreeMap::from([(key, "hunter2".to_owned())]);
         let url = |secrets: &BTreeMap<SecretKey, String>| {
             resolved(&spec, secrets).unwrap()[0]

@@ -78,7 +78,7 @@ impl Value {
     /// Equality as the engine has it: numbers by value, everything else by type and content.
     pub(super) fn equals(&self, other: &Self) -> bool {
         match (self, other) {
-            (Self::Int(a), Self::Int(b)) => a == b,
+            (Self::Int(a), Self::Int(b)) | (Self::Duration(a), Self::Duration(b)) => a == b,
             (Self::Int(_) | Self::Float(_), Self::Int(_) | Self::Float(_)) => {
                 self.number() == other.number()
             }
@@ -95,7 +95,6 @@ impl Value {
                 a.len() == b.len() && a.iter().zip(b.iter()).all(same)
             }
             (Self::Time(a), Self::Time(b)) => a == b,
-            (Self::Duration(a), Self::Duration(b)) => a == b,
             _ => false,
         }
     }

@@ -35,7 +35,14 @@ impl State {
         let same_weight = before
             .as_ref()
             .is_some_and(|before| weight_of(before) == weight_of(&order));
-        if !same_weight {
+        // A promotion is not a lowering: in the configuration in force the canary still *is* the new
+        // stable, and a weight of 0 ahead of the next document would send its users back for a moment.
+        let promoted = before
+            .as_ref()
+            .is_some_and(|before| before.stable != order.stable);
+        if promoted {
+            self.begin_epoch(&key, now);
+        } else if !same_weight {
             self.reissue(&key, now, &mut effects);
         }
         let left = before
@@ -119,13 +126,7 @@ impl State {
 
     /// A new epoch for a Rollout's weight, on its way to all proxies of its fleet.
     pub(super) fn reissue(&mut self, key: &RolloutKey, now: Timestamp, effects: &mut Effects) {
-        let Some(release) = self.releases.get_mut(key) else {
-            return;
-        };
-        self.epoch += 1;
-        release.epoch = self.epoch;
-        release.since = now;
-        let Some(fleet) = release.placed.as_ref().map(|placed| placed.fleet.clone()) else {
+        let Some(fleet) = self.begin_epoch(key, now) else {
             return;
         };
         let version = self.next_version();
@@ -137,6 +138,15 @@ impl State {
             .send
             .extend(connections.into_iter().map(|id| (id, message.clone())));
         self.weigh_document(&fleet);
+    }
+
+    /// A new epoch for a Rollout's weight, that the next document carries. Its fleet, where it has one.
+    fn begin_epoch(&mut self, key: &RolloutKey, now: Timestamp) -> Option<String> {
+        let release = self.releases.get_mut(key)?;
+        self.epoch += 1;
+        release.epoch = self.epoch;
+        release.since = now;
+        release.placed.as_ref().map(|placed| placed.fleet.clone())
     }
 
     /// Writes the weights in force into a fleet's document, for proxies that connect later.

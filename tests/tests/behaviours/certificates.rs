@@ -28,7 +28,8 @@ async fn a_certificate_without_its_key_is_refused_and_disturbs_nobody() {
         ..Shop::new(program(), ledgers.path(), steps)
     };
     let good = pair();
-    site.apply([secret(&good.cert.pem(), &good.signing_key.serialize_pem())]).await;
+    site.apply([secret(&good.cert.pem(), &good.signing_key.serialize_pem())])
+        .await;
     site.open(&shop, Version::good(1)).await;
     site.proxies_ready(2).await;
     site.release(&shop, Version::good(2)).await;
@@ -39,7 +40,8 @@ async fn a_certificate_without_its_key_is_refused_and_disturbs_nobody() {
     let other = pair();
     let wrong_key = other.signing_key.serialize_pem();
     let broken = secret(&good.cert.pem(), &wrong_key);
-    site.patch(SECRET, &json!({"stringData": broken["stringData"]})).await;
+    site.patch(SECRET, &json!({"stringData": broken["stringData"]}))
+        .await;
     for proxy in site.proxies(FLEET) {
         let config = eventually("a refusal in /config", LONG, async || {
             let config = proxy.config().await?;
@@ -51,9 +53,17 @@ async fn a_certificate_without_its_key_is_refused_and_disturbs_nobody() {
     for log in site.cluster.fleets().logs().await {
         let text = std::fs::read_to_string(&log).unwrap();
         assert!(says_why(&text), "{} does not say why", log.display());
-        assert!(shows_no_key(&text, &wrong_key), "{} shows a key", log.display());
+        assert!(
+            shows_no_key(&text, &wrong_key),
+            "{} shows a key",
+            log.display()
+        );
     }
-    assert_eq!(certificates(&site).await, before, "the last good one stays in force");
+    assert_eq!(
+        certificates(&site).await,
+        before,
+        "the last good one stays in force"
+    );
 
     // While the Secret is broken, an abort is as fast as ever.
     let proxies = site.proxies(FLEET);
@@ -64,7 +74,10 @@ async fn a_certificate_without_its_key_is_refused_and_disturbs_nobody() {
         }
     };
     let in_time = tokio::time::timeout(Duration::from_secs(1), at_zero).await;
-    assert!(in_time.is_ok(), "the abort did not reach weight 0 within a second");
+    assert!(
+        in_time.is_ok(),
+        "the abort did not reach weight 0 within a second"
+    );
 
     let enough = async || (load.so_far().requests >= REQUESTS).then_some(());
     eventually("enough requests", LONG, enough).await;
@@ -74,7 +87,7 @@ async fn a_certificate_without_its_key_is_refused_and_disturbs_nobody() {
 }
 
 fn pair() -> CertifiedKey<rcgen::KeyPair> {
-    generate_simple_self_signed([HOST.to_owned()]).unwrap()
+    generate_simple_self_signed([HOST.to_owned()]).expect("a pair")
 }
 
 fn secret(certificate: &str, key: &str) -> Value {
@@ -91,7 +104,7 @@ fn secret(certificate: &str, key: &str) -> Value {
 async fn certificates(site: &Site) -> Vec<Value> {
     let mut shown = Vec::new();
     for proxy in site.proxies(FLEET) {
-        let config = proxy.config().await.unwrap();
+        let config = proxy.config().await.expect("an answer");
         let certificates = config["inForce"]["certificates"].clone();
         assert_eq!(certificates.as_array().map(Vec::len), Some(1), "{config:#}");
         shown.push(certificates[0]["fingerprintSha256"].clone());

@@ -15,15 +15,21 @@ const SAMPLE: u64 = 400;
 const RATE: u32 = 200;
 /// How often the controller is killed during one release.
 const KILLS: usize = 10;
-/// Between two kills: sometimes before it has done anything, sometimes after some steps.
-const BETWEEN_KILLS_MS: std::ops::Range<u64> = 50..1_000;
+/// Between two kills: sometimes before it has done anything, sometimes after some steps. All of
+/// them together are shorter than the pauses of the release.
+const BETWEEN_KILLS_MS: std::ops::Range<u64> = 20..560;
 const SEED: u64 = 4;
 
 /// Kills the only proxy of the fleet, and gives the one that is started in its place once it is
 /// ready.
 async fn kill_proxy(site: &Site) -> ProxyAt {
     let before = site.proxies(FLEET)[0];
-    assert!(site.cluster.fleets().with_proxy(FLEET, 0, async |proxy| proxy.kill().await).await);
+    assert!(
+        site.cluster
+            .fleets()
+            .with_proxy(FLEET, 0, async |proxy| proxy.kill().await)
+            .await
+    );
     eventually("a new proxy that is ready", LONG, async || {
         let now = *site.proxies(FLEET).first()?;
         (now.status != before.status && now.is_ready().await).then_some(now)
@@ -44,8 +50,11 @@ async fn sample(site: &Site) -> (u64, u64) {
 async fn a_proxy_killed_while_the_controller_is_dead_serves_the_last_weights() {
     let ledgers = tempfile::tempdir().unwrap();
     let site = Site::start(program(), number::WEIGHTS_KEPT, 1).await;
-    let shop =
-        Shop::new(program(), ledgers.path(), json!([{"setWeight": 40}, {"pause": {}}]));
+    let shop = Shop::new(
+        program(),
+        ledgers.path(),
+        json!([{"setWeight": 40}, {"pause": {}}]),
+    );
     site.open(&shop, Version::good(1)).await;
     site.release(&shop, Version::good(2)).await;
     site.weight_verified(40).await;
@@ -73,8 +82,11 @@ async fn a_proxy_killed_while_the_controller_is_dead_serves_the_last_weights() {
 async fn with_the_controller_dead_the_fuse_takes_a_bad_canary_to_0_and_it_stays_there() {
     let ledgers = tempfile::tempdir().unwrap();
     let site = Site::start(program(), number::FUSE_ALONE, 1).await;
-    let shop =
-        Shop::new(program(), ledgers.path(), json!([{"setWeight": 40}, {"pause": {}}]));
+    let shop = Shop::new(
+        program(),
+        ledgers.path(),
+        json!([{"setWeight": 40}, {"pause": {}}]),
+    );
     site.open(&shop, Version::good(1)).await;
     site.release(&shop, Version::bad(2)).await;
     site.weight_verified(40).await;
@@ -89,7 +101,11 @@ async fn with_the_controller_dead_the_fuse_takes_a_bad_canary_to_0_and_it_stays_
     assert_eq!(proxy.weight().await, Some(0.0));
     let (canary, _) = sample(&site).await;
     assert_eq!(canary, 0);
-    assert_ne!(site.rollout().await["status"]["abort"], true, "nobody was there to abort it");
+    assert_ne!(
+        site.rollout().await["status"]["abort"],
+        true,
+        "nobody was there to abort it"
+    );
 
     site.cluster.controller().resume().await;
     let aborted = site.phase("Degraded").await;
@@ -110,7 +126,10 @@ async fn a_release_ends_the_same_however_often_the_controller_is_killed() {
         {"setCanaryScale": {"matchTrafficWeight": true}}, {"setWeight": 80},
         {"pause": {"duration": "1s"}},
     ]);
-    let shop = Shop { analysis: true, ..Shop::new(program(), ledgers.path(), steps) };
+    let shop = Shop {
+        analysis: true,
+        ..Shop::new(program(), ledgers.path(), steps)
+    };
     let shop = &shop;
     let (undisturbed, killed) = tokio::join!(
         release(shop, number::UNDISTURBED, async |_| {}),
@@ -146,4 +165,9 @@ async fn kill_controller(site: &Site) {
         tokio::time::sleep(Duration::from_millis(random.u64(BETWEEN_KILLS_MS))).await;
         site.cluster.controller().kill().await;
     }
+    let phase = site.rollout().await["status"]["phase"].clone();
+    assert_ne!(
+        phase, "Healthy",
+        "the release was over before the last kill"
+    );
 }

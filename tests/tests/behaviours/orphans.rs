@@ -23,12 +23,12 @@ async fn nothing_outlives_a_sluice_up_that_is_killed() {
     })
     .await;
     kill(pid);
-    eventually("the end of all processes", GONE_WITHIN, async || {
-        let left: Vec<_> = all.iter().copied().filter(|it| runs(*it)).collect();
-        left.is_empty().then_some(()).or_else(|| {
-            let _ = left.iter().map(|it| command_line(*it)).collect::<Vec<_>>();
-            None
-        })
-    })
-    .await;
+    let left = || all.iter().copied().filter(|process| runs(*process));
+    let gone = async || left().next().is_none().then_some(());
+    let in_time = tokio::time::timeout(GONE_WITHIN, eventually("the end", LONG, gone)).await;
+    let left: Vec<_> = left().map(command_line).collect();
+    assert!(
+        in_time.is_ok(),
+        "after {GONE_WITHIN:?} these still run: {left:#?}"
+    );
 }

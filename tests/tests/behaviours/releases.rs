@@ -17,7 +17,10 @@ async fn a_good_release_is_promoted_and_a_bad_one_aborted_and_no_user_sees_a_fai
         {"setWeight": 20}, {"pause": {"duration": "1s"}},
         {"setWeight": 60}, {"pause": {"duration": "1s"}},
     ]);
-    let shop = Shop { analysis: true, ..Shop::new(program(), ledgers.path(), steps) };
+    let shop = Shop {
+        analysis: true,
+        ..Shop::new(program(), ledgers.path(), steps)
+    };
     site.open(&shop, Version::good(1)).await;
     site.proxies_ready(2).await;
     let load = Load::start(site.fleet(FLEET).await, RATE);
@@ -37,12 +40,26 @@ async fn a_good_release_is_promoted_and_a_bad_one_aborted_and_no_user_sees_a_fai
         proxy.weight_is(0).await;
     }
     let message = aborted["status"]["message"].as_str().unwrap();
-    assert!(message.contains("errors") || message.contains("fuse"), "{message}");
-    let phases: Vec<_> = site.runs().await.iter().map(|run| run["status"]["phase"].clone()).collect();
-    assert!(phases.contains(&json!("Successful")) && phases.contains(&json!("Failed")), "{phases:?}");
+    assert!(
+        message.contains("errors") || message.contains("fuse"),
+        "{message}"
+    );
+    let phases: Vec<_> = site
+        .runs()
+        .await
+        .iter()
+        .map(|run| run["status"]["phase"].clone())
+        .collect();
+    assert!(
+        phases.contains(&json!("Successful")) && phases.contains(&json!("Failed")),
+        "{phases:?}"
+    );
 
     let ledger = load.stop().await;
     assert_eq!(ledger.failures, 0, "{ledger:?}");
-    assert!(ledger.fallbacks > 0, "the bad version was asked: {ledger:?}");
+    assert!(
+        ledger.fallbacks > 0,
+        "the bad version was asked: {ledger:?}"
+    );
     site.stop().await;
 }

@@ -23,6 +23,7 @@ fn seen(status: Value) -> (String, &'static str, usize, i32) {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a flat table of uniform entries")]
 fn a_pod_is_what_kubectl_says_it_is() {
     let up = json!({"running": {}});
     let ended =

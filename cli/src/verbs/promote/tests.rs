@@ -17,6 +17,7 @@ fn canary() -> Value {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a flat table of uniform entries")]
 fn the_next_step_depends_on_what_the_rollout_waits_for() {
     let inconclusive =
         json!({"currentStepAnalysisRunStatus": {"name": "r", "status": "Inconclusive"}});

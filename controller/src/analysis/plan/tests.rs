@@ -70,8 +70,8 @@ fn seen(outcome: Result<Decision, &str>) -> Observed {
 /// Carries a run on with one outcome per look, ten seconds apart; the last plan.
 fn carried_on(run: &mut AnalysisRun, outcomes: &[Result<Decision, &str>]) -> Plan {
     let mut last = Plan::default();
-    for (index, outcome) in outcomes.iter().enumerate() {
-        last = plan(run, &seen(*outcome), at(10 * index as i64));
+    for (index, outcome) in (0..).zip(outcomes) {
+        last = plan(run, &seen(*outcome), at(10 * index));
         run.status = Some(last.status.clone());
     }
     last
@@ -93,6 +93,14 @@ const ERROR: Result<Decision, &str> = Err("no answer");
 /// With a condition each measurement is judged for itself, so that limits matter.
 const CONDITION: &str = "result.e < 100";
 
+/// A row: the metric, what is seen, the phase and the message.
+type Limits = (
+    Value,
+    Vec<Result<Decision, &'static str>>,
+    &'static str,
+    String,
+);
+
 #[test]
 fn limits_decide_as_in_argo() {
     let verdict = look(Decision::Worse).verdict.to_string();
@@ -110,7 +118,7 @@ fn limits_decide_as_in_argo() {
             .extend(more.as_object().unwrap().clone());
         fields
     };
-    let rows: Vec<(Value, Vec<Result<Decision, &str>>, &str, String)> = vec![
+    let rows: Vec<Limits> = vec![
         (every.clone(), vec![GOOD, GOOD, GOOD], "Running", String::new()),
         (every.clone(), vec![GOOD, BAD], "Failed", failed(1, 0)),
         (with(json!({"failureLimit": 3})), vec![BAD, BAD, BAD], "Running", String::new()),
@@ -422,9 +430,9 @@ proptest! {
         if conditions { fields["successCondition"] = CONDITION.into(); }
         let mut run = run_of(fields);
         let mut ended: Option<AnalysisRunStatus> = None;
-        for (index, outcome) in outcomes.iter().enumerate() {
+        for (index, outcome) in (0..).zip(&outcomes) {
             let observed = seen([GOOD, BAD, LITTLE, ERROR][*outcome]);
-            let now = at(10 * index as i64);
+            let now = at(10 * index);
             let next = plan(&run, &observed, now);
             run.status = Some(next.status.clone());
             prop_assert_eq!(&plan(&run, &observed, now).status, &next.status);

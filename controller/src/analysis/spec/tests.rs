@@ -18,6 +18,7 @@ fn one(fields: Value) -> Value {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a flat table")]
 fn what_is_wrong_is_said_in_argos_words() {
     let rows = [
         (json!({"metrics": []}), "no metrics specified"),

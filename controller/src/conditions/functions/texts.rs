@@ -101,12 +101,12 @@ pub(super) fn repeat(arguments: &[Value]) -> Result<Value, String> {
 /// In bytes, as Go counts; -1 where it is not.
 pub(super) fn index_of(arguments: &[Value]) -> Result<Value, String> {
     let (text, part) = two("indexOf", arguments)?;
-    Ok(Value::Int(text.find(part).map_or(-1, |at| signed(at))))
+    Ok(Value::Int(text.find(part).map_or(-1, signed)))
 }
 
 pub(super) fn last_index_of(arguments: &[Value]) -> Result<Value, String> {
     let (text, part) = two("lastIndexOf", arguments)?;
-    Ok(Value::Int(text.rfind(part).map_or(-1, |at| signed(at))))
+    Ok(Value::Int(text.rfind(part).map_or(-1, signed)))
 }
 
 pub(super) fn has_prefix(arguments: &[Value]) -> Result<Value, String> {

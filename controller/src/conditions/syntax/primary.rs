@@ -126,15 +126,14 @@ impl Parser<'_> {
 
     fn each(&mut self, each: Each, piped: Option<Node>) -> Result<Node, ConditionError> {
         self.expect("(")?;
-        let over = match piped {
-            Some(piped) => piped,
-            None => {
-                let over = self.expression(0)?;
-                if !self.is_sign(")") {
-                    self.expect(",")?;
-                }
-                over
+        let over = if let Some(piped) = piped {
+            piped
+        } else {
+            let over = self.expression(0)?;
+            if !self.is_sign(")") {
+                self.expect(",")?;
             }
+            over
         };
         let predicate = if self.is_sign(")") && each.predicate_is_optional() {
             None

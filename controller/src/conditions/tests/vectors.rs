@@ -5,6 +5,7 @@ use serde_json::json;
 use super::run;
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a flat table")]
 fn argos_documentation_and_tests() {
     run(vec![
         ("result[0] >= 0.95", json!([0.97]), Ok(true)),
@@ -171,6 +172,7 @@ fn our_own_provider() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a flat table")]
 fn operators_and_their_order() {
     run(vec![
         ("1 + 2 * 3 == 7", json!(0), Ok(true)),
@@ -322,6 +324,7 @@ fn operators_and_their_order() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a flat table")]
 fn functions() {
     let users = json!([{"name": "a", "age": 20}, {"name": "b", "age": 40}]);
     run(vec![

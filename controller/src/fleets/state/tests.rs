@@ -357,6 +357,21 @@ fn versions_and_epochs_are_above_all_that_was_before() {
     assert_eq!((weights.weight, weights.epoch), (10, high + 1));
 }
 
+/// Sent ahead, the promotion's weight 0 met the old document, in which the promoted revision was
+/// still the canary: its users were answered by the old stable for a moment.
+#[test]
+fn a_promotion_travels_with_its_document_and_never_ahead_of_it() {
+    let mut state = ordered();
+    join(&mut state, 1, "p-1");
+    let mut promoted = order(0, None);
+    promoted.stable = "r2".into();
+    let sent = state.order(promoted.clone(), at(5));
+    assert!(kinds(&sent, 1).is_empty(), "{:?}", kinds(&sent, 1));
+    assert!(sent.replan);
+    let lowered = state.order(TrafficOrder { canary: Some("r3".into()), ..promoted }, at(6));
+    assert_eq!(kinds(&lowered, 1), ["weights"], "the same stable: at once");
+}
+
 #[test]
 fn a_document_for_another_canary_never_gets_its_weight() {
     let mut state = ordered();

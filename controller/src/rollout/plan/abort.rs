@@ -60,8 +60,7 @@ fn is_forgiven(scene: &Scene<'_>) -> bool {
 
 fn tripped(scene: &Scene<'_>) -> Option<String> {
     let trip = scene.observed.traffic.fuse.as_ref()?;
-    (trip.revision == scene.pod_hash)
-        .then(|| format!("fuse of proxy {} tripped: {}", trip.proxy, trip.reason))
+    (trip.revision == scene.pod_hash).then(|| trip.reason.clone())
 }
 
 fn failed_run(scene: &Scene<'_>) -> Option<String> {

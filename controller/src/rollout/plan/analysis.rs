@@ -289,7 +289,7 @@ fn cancel(scene: &Scene<'_>, abort: &Abort, current: &Runs, draft: &mut Draft) {
             Some(trip) => draft.actions.push(Action::FailRun {
                 name: run.name_any(),
                 resource_version: run.resource_version().unwrap_or_default(),
-                message: format!("fuse of proxy {} tripped: {}", trip.proxy, trip.reason),
+                message: trip.reason.clone(),
             }),
             None if run.spec.terminate == Some(true) => {}
             None => {

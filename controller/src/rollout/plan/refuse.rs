@@ -40,8 +40,8 @@ pub(super) fn plan(
             .cloned()
             .unwrap_or_default();
         let message = format!(
-            "Rollout aborted update to revision {revision}: fuse of proxy {} tripped: {}",
-            trip.proxy, trip.reason
+            "Rollout aborted update to revision {revision}: {}",
+            trip.reason
         );
         status.abort = Some(true);
         status.aborted_at = Some(now.into());

@@ -104,6 +104,11 @@ fn check_analysis(
             return;
         }
     };
+    for metric in &spec.metrics {
+        if let Some(text) = crate::analysis::unsupported_provider(metric) {
+            errors.push(SpecError::invalid(path, json!(names), text));
+        }
+    }
     for metric in spec.metrics.iter().filter(|_| in_step) {
         let endless =
             metric.interval.is_some() && int_or_string::count_or(metric.count.as_ref(), 0) == 0;

@@ -88,7 +88,7 @@ async fn a_tripped_fuse_aborts_and_fails_the_run_and_only_a_retry_forgives_it() 
     let trip = FuseTrip {
         proxy: "p-1".to_owned(),
         revision: status.current_pod_hash.unwrap(),
-        reason: "7 of 9 failed".to_owned(),
+        reason: "fuse of proxy p-1 tripped: 7 of 9 failed".to_owned(),
     };
     cluster.traffic.trip(&key(), trip);
     let status = cluster

@@ -225,7 +225,7 @@ fn trip(world: &World) -> FuseTrip {
     FuseTrip {
         proxy: "p-1".to_owned(),
         revision: world.status().current_pod_hash.unwrap(),
-        reason: "9 of 9".to_owned(),
+        reason: "fuse of proxy p-1 tripped: 9 of 9".to_owned(),
     }
 }
 

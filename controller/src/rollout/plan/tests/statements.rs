@@ -220,7 +220,7 @@ fn a_fuse_aborts_even_what_cannot_be_acted_on() {
     world.observed.traffic.fuse = Some(crate::traffic::FuseTrip {
         proxy: "p-1".to_owned(),
         revision: world.status().current_pod_hash.unwrap(),
-        reason: "9 of 9".to_owned(),
+        reason: "fuse of proxy p-1 tripped: 9 of 9".to_owned(),
     });
     let plan = super::super::refuse(&world.rollout, &errors, &world.observed, world.now);
     assert!(matches!(
