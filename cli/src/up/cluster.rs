@@ -19,7 +19,7 @@ use local::kubelet::logs::Logs;
 use local::kubelet::runtime::processes::{Processes, Settings};
 use local::kubelet::supervisor::Job;
 use local::kubelet::{self, Kubelet};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -67,6 +67,8 @@ pub struct Cluster {
     pub dir: PathBuf,
     /// Goes with the cluster if nobody asked for it to be kept.
     _temporary: Option<tempfile::TempDir>,
+    /// Holds the controller's port while it is not running.
+    _uplink_port: TcpSocket,
     controller: Keeper,
     controller_ready: PathBuf,
     fleets: Arc<Fleets>,
@@ -147,7 +149,7 @@ impl Cluster {
         let client = server.client_named("sluice-local");
         tasks.spawn(controllers::run_all(client.clone(), clock, stop.clone()));
         tasks.spawn(kubelet(&options, client, clock, logs).run(stop.clone()));
-        let uplink = free_port().await.map_err(ClusterError::Port)?;
+        let (uplink_port, uplink) = hold_port().map_err(ClusterError::Port)?;
         let (controller, controller_ready) = controller(&options.exe, &dir, &kubeconfig, uplink)?;
         let fleets = Fleets::new(Plan {
             exe: options.exe,
@@ -166,6 +168,7 @@ impl Cluster {
             kubeconfig,
             dir,
             _temporary: temporary,
+            _uplink_port: uplink_port,
             controller,
             controller_ready,
             fleets,
@@ -363,11 +366,14 @@ fn controller(
     Ok((keeper, ready_file))
 }
 
-/// A port that is free now. It stays the controller's over restarts; proxies know no other.
-async fn free_port() -> io::Result<SocketAddr> {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
-        .await?
-        .local_addr()
+/// The controller's port, also over restarts; proxies know no other. The socket is bound and never
+/// listens: the controller may still bind the port, and nobody who asks for any port gets it.
+fn hold_port() -> io::Result<(TcpSocket, SocketAddr)> {
+    let held = TcpSocket::new_v4()?;
+    held.set_reuseaddr(true)?;
+    held.bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
+    let address = held.local_addr()?;
+    Ok((held, address))
 }
 
 fn inherited() -> Vec<(String, String)> {
