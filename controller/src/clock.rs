@@ -15,20 +15,35 @@ pub struct Clock {
 
 impl Clock {
     /// The machine's time. Must be called inside a tokio runtime.
-    #[expect(clippy::disallowed_methods, reason = "this module is where time is read")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this module is where time is read"
+    )]
     pub fn system() -> Self {
-        Self { origin: Timestamp::now(), started: tokio::time::Instant::now() }
+        Self {
+            origin: Timestamp::now(),
+            started: tokio::time::Instant::now(),
+        }
     }
 
     /// A clock that starts at `origin` and follows tokio's timer from now on.
-    #[expect(clippy::disallowed_methods, reason = "this module is where time is read")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this module is where time is read"
+    )]
     pub fn starting_at(origin: Timestamp) -> Self {
-        Self { origin, started: tokio::time::Instant::now() }
+        Self {
+            origin,
+            started: tokio::time::Instant::now(),
+        }
     }
 
     /// The present.
     pub fn now(&self) -> Timestamp {
-        let elapsed = SignedDuration::try_from(self.started.elapsed()).unwrap_or(SignedDuration::MAX);
-        self.origin.saturating_add(elapsed).unwrap_or(Timestamp::MAX)
+        let elapsed =
+            SignedDuration::try_from(self.started.elapsed()).unwrap_or(SignedDuration::MAX);
+        self.origin
+            .saturating_add(elapsed)
+            .unwrap_or(Timestamp::MAX)
     }
 }

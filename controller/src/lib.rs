@@ -4,16 +4,16 @@
 //! every error at once) → **plan** (pure: strategy, observed, now → actions and next status) →
 //! **apply** (in a fixed order) → **status**. The modules stand in the order of that story.
 
-pub mod rollout;
 pub mod analysis;
-pub mod conditions;
-pub mod traffic;
-pub mod fleets;
-pub mod publish;
-pub mod uplink_server;
-pub mod leader;
-pub mod status_server;
 pub mod args;
+pub mod conditions;
+pub mod fleets;
+pub mod leader;
+pub mod publish;
+pub mod rollout;
 pub mod run;
+pub mod status_server;
+pub mod traffic;
+pub mod uplink_server;
 
 pub mod clock;

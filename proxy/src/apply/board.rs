@@ -113,7 +113,8 @@ impl Refused {
     fn stands(&self, before: &InForce, now: &InForce) -> bool {
         let is = |it: &ConfigError| it.path.starts_with("certificates[");
         let from_controller = matches!(now.candidate.origin, Origin::Controller(_));
-        let unchanged = before.candidate.document.certificates == now.candidate.document.certificates;
+        let unchanged =
+            before.candidate.document.certificates == now.candidate.document.certificates;
         from_controller && unchanged && self.errors.iter().all(is)
     }
 }

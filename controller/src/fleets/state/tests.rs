@@ -368,7 +368,13 @@ fn a_promotion_travels_with_its_document_and_never_ahead_of_it() {
     let sent = state.order(promoted.clone(), at(5));
     assert!(kinds(&sent, 1).is_empty(), "{:?}", kinds(&sent, 1));
     assert!(sent.replan);
-    let lowered = state.order(TrafficOrder { canary: Some("r3".into()), ..promoted }, at(6));
+    let lowered = state.order(
+        TrafficOrder {
+            canary: Some("r3".into()),
+            ..promoted
+        },
+        at(6),
+    );
     assert_eq!(kinds(&lowered, 1), ["weights"], "the same stable: at once");
 }
 
