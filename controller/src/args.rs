@@ -26,11 +26,7 @@ Exit codes: 0 stopped, 1 failed or no longer the leader, 2 wrong usage.";
 #[derive(Clone, Debug, Parser)]
 #[command(name = "sluice-controller", version, after_long_help = EXAMPLES)]
 pub struct Args {
-    /// Watch only one namespace, the one of --namespace.
-    #[arg(long)]
-    pub namespaced: bool,
-    /// The namespace of the lease, and of everything with --namespaced. Default: the kubeconfig's,
-    /// or the pod's.
+    /// The namespace of the lease. Default: the kubeconfig's, or the pod's.
     #[arg(long, short = 'n')]
     pub namespace: Option<String>,
     /// How to reach the API server. Default: the pod's account, or as kubectl does.
@@ -86,11 +82,7 @@ impl Args {
         let mut options = Options::local(&namespace, &identity);
         options.uplink_listen = self.uplink_listen;
         options.status_listen = Some(self.status_listen);
-        options.scope = if self.namespaced {
-            Scope::Namespace(namespace)
-        } else {
-            Scope::Cluster
-        };
+        options.scope = Scope::Cluster;
         options.election.competes = self.leader_elect;
         options.election.lease_duration = self.leader_election_lease_duration;
         options.election.renew_deadline = self.leader_election_renew_deadline;
@@ -129,12 +121,12 @@ mod tests {
 
     #[test]
     fn flags_are_argos_where_argo_has_one() {
-        let typed = "x --namespaced -n team --leader-elect=false --loglevel debug --logformat json \
+        let typed = "x -n team --leader-elect=false --loglevel debug --logformat json \
                      --leader-election-lease-duration 1m --uplink-listen 127.0.0.1:0";
         let args = Args::try_parse_from(typed.split_whitespace()).expect("valid");
         assert_eq!(args.check(), Ok(()));
         let options = args.options("default", "me".to_owned());
-        assert_eq!(options.scope, Scope::Namespace("team".to_owned()));
+        assert_eq!(options.scope, Scope::Cluster);
         assert_eq!(options.election.namespace, "team");
         assert!(!options.election.competes);
         assert_eq!(options.election.lease_duration, Duration::from_mins(1));

@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 /// Cumulative counts of one arm within one stratum of one weight epoch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Arm {
-    /// Users (or requests) that reached this arm, counted when they were routed.
+    /// Users (or requests) of this arm that reached their decision: answered, failed, or open for longer
+    /// than the age threshold.
     pub exposed: u64,
     /// Those of them that saw at least one bad outcome; never more than `exposed`.
     pub bad: u64,

@@ -27,6 +27,10 @@ use crate::wire::Wire;
 use crate::worker::connection::Connection;
 use crate::worker::{LocalExecutor, Worker};
 
+pub(crate) mod head_timer;
+
+use head_timer::HeadPlace;
+
 /// Connections that the kernel keeps for a listener that is busy.
 const BACKLOG: i32 = 4096;
 
@@ -226,9 +230,10 @@ where
     I: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
 {
     let limits = worker.shared.limits();
+    let place = HeadPlace::enter();
     let mut builder = http1::Builder::new();
     builder
-        .timer(TokioTimer::new())
+        .timer(place.timer())
         .header_read_timeout(limits.head_timeout)
         .max_headers(limits.max_headers)
         .max_header_size(limits.max_head_bytes)

@@ -9,18 +9,14 @@
 //! overwritten, unless its address is a trusted hop: then the address is appended and the rest kept.
 
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, COOKIE, HOST, HeaderMap, HeaderName, HeaderValue, TE, TRAILER,
-    TRANSFER_ENCODING, UPGRADE,
+    CONNECTION, CONTENT_LENGTH, COOKIE, HOST, HeaderMap, HeaderName, HeaderValue, TE,
+    TRANSFER_ENCODING,
 };
 use http::{Request, Uri, Version};
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
-const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
-const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
-const PROXY_AUTHENTICATE: HeaderName = HeaderName::from_static("proxy-authenticate");
-const PROXY_AUTHORIZATION: HeaderName = HeaderName::from_static("proxy-authorization");
 
 /// What the forwarding headers say about a connection; made once per connection.
 #[derive(Clone, Debug)]
@@ -35,8 +31,9 @@ pub(crate) struct Hop {
 
 /// Makes a request's headers ready for the upstream. The host is the request's authority.
 pub(crate) fn request_headers(headers: &mut HeaderMap, host: &HeaderValue, hop: &Hop) {
-    let trailers = headers.contains_key(TE) && accepts_trailers(headers);
-    strip_hop_by_hop(headers);
+    let own = hop_by_hop(headers);
+    let trailers = own.contains(&TE) && accepts_trailers(headers);
+    strip(headers, own);
     if trailers {
         headers.insert(TE, HeaderValue::from_static("trailers"));
     }
@@ -98,29 +95,26 @@ pub(crate) fn to_http2<B>(request: &mut Request<B>, host: &HeaderValue) {
 /// Makes a response's headers ready for the client. A length beside a transfer coding is not the
 /// body's (RFC 9112 section 6.3) and would survive the coding.
 pub(crate) fn response_headers(headers: &mut HeaderMap) {
-    if headers.contains_key(TRANSFER_ENCODING) {
+    let own = hop_by_hop(headers);
+    if own.contains(&TRANSFER_ENCODING) {
         headers.remove(CONTENT_LENGTH);
     }
-    strip_hop_by_hop(headers);
+    strip(headers, own);
+}
+
+/// The headers of this message that are about one connection only: none or one in most messages, so
+/// that looking for them is nearly all the cost.
+fn hop_by_hop(headers: &HeaderMap) -> Vec<HeaderName> {
+    let names = headers.keys().filter(|name| is_hop_by_hop(name));
+    names.cloned().collect()
 }
 
 /// Removes what is about one connection only, and what `Connection` names beside.
-fn strip_hop_by_hop(headers: &mut HeaderMap) {
-    if !headers.keys().any(is_hop_by_hop) {
+fn strip(headers: &mut HeaderMap, hop_by_hop: Vec<HeaderName>) {
+    if hop_by_hop.is_empty() {
         return;
     }
-    for name in named_by_connection(headers) {
-        headers.remove(name);
-    }
-    for name in [CONNECTION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE] {
-        headers.remove(name);
-    }
-    for name in [
-        KEEP_ALIVE,
-        PROXY_CONNECTION,
-        PROXY_AUTHENTICATE,
-        PROXY_AUTHORIZATION,
-    ] {
+    for name in named_by_connection(headers).into_iter().chain(hop_by_hop) {
         headers.remove(name);
     }
 }
@@ -140,15 +134,22 @@ fn is_hop_by_hop(name: &HeaderName) -> bool {
     )
 }
 
-/// Headers that a `Connection` header names and may name.
+/// Headers that a `Connection` header names and may name. The two options that are no such names, and
+/// nearly the only ones seen, are passed over first.
 fn named_by_connection(headers: &HeaderMap) -> Vec<HeaderName> {
     let values = headers
         .get_all(CONNECTION)
         .iter()
         .filter_map(|value| value.to_str().ok());
-    let names = values.flat_map(|value| value.split(','));
-    let names = names.filter_map(|name| HeaderName::from_bytes(name.trim().as_bytes()).ok());
+    let names = values.flat_map(|value| value.split(',')).map(str::trim);
+    let names = names.filter(|name| !is_connection_option(name));
+    let names = names.filter_map(|name| HeaderName::from_bytes(name.as_bytes()).ok());
     names.filter(|name| !is_protected(name)).collect()
+}
+
+/// `keep-alive` is a header as well, but one that is removed whether it is named or not.
+fn is_connection_option(name: &str) -> bool {
+    name.eq_ignore_ascii_case("keep-alive") || name.eq_ignore_ascii_case("close")
 }
 
 /// What the next hop's understanding of the message, or its trust in it, rests on.

@@ -27,6 +27,8 @@ struct Paths {
     exact: HashMap<String, Vec<Candidate>>,
     prefix: HashMap<String, Vec<Candidate>>,
     longest_prefix: usize,
+    /// The prefix of every path.
+    every: Vec<Candidate>,
 }
 
 /// What a condition asks beside host and path, and the route it leads to. Those with more headers
@@ -126,13 +128,13 @@ impl Paths {
     fn add(&mut self, index: usize, route: &CheckedRoute) {
         for condition in &route.conditions {
             let candidates = match &condition.path {
-                PathCondition::Exact(path) => self.exact.entry(path.clone()),
+                PathCondition::Exact(path) => self.exact.entry(path.clone()).or_default(),
+                PathCondition::Prefix(path) if path.is_empty() => &mut self.every,
                 PathCondition::Prefix(path) => {
                     self.longest_prefix = self.longest_prefix.max(path.len());
-                    self.prefix.entry(path.clone())
+                    self.prefix.entry(path.clone()).or_default()
                 }
             };
-            let candidates = candidates.or_default();
             candidates.push(Candidate {
                 headers: condition.headers.clone(),
                 route: index,
@@ -157,7 +159,7 @@ impl Paths {
                 return found;
             }
         }
-        first(self.prefix.get(""), headers)
+        first(Some(&self.every), headers)
     }
 }
 

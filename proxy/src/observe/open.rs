@@ -184,6 +184,9 @@ impl Waiting {
         if entry.timed_out {
             return Poll::Ready(());
         }
+        if entry.deadline.is_none() {
+            return Poll::Pending;
+        }
         match &entry.waker {
             Some(waker) if waker.will_wake(context.waker()) => {}
             _ => entry.waker = Some(context.waker().clone()),

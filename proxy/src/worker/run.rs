@@ -129,6 +129,7 @@ async fn tick(worker: Rc<Worker>) {
         let now = worker.shared.clock().now();
         worker.now.set(now);
         worker.open.tick(worker.index, now);
+        accept::head_timer::tick(now);
         worker.budget.tick(now.saturating_duration_since(before));
         let view = worker.view();
         if count % IDLE_TICKS == 0 {

@@ -13,8 +13,7 @@ use crate::{number, program};
 
 const HOST: &str = "shop";
 const SECRET: &str = "/api/v1/namespaces/default/secrets/shop-tls";
-/// In debug builds two cores have enough to do with less; what must hold is the same.
-const RATE: u32 = if cfg!(debug_assertions) { 300 } else { 1_000 };
+const RATE: u32 = 1_000;
 /// Three seconds of it.
 const REQUESTS: u64 = RATE as u64 * 3;
 
