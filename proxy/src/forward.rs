@@ -134,22 +134,20 @@ fn is_hop_by_hop(name: &HeaderName) -> bool {
     )
 }
 
-/// Headers that a `Connection` header names and may name. The two options that are no such names, and
-/// nearly the only ones seen, are passed over first.
+/// Headers that a `Connection` header names and may name. What nearly all of them say, and what names
+/// no header that would be kept, is passed over first.
 fn named_by_connection(headers: &HeaderMap) -> Vec<HeaderName> {
-    let values = headers
-        .get_all(CONNECTION)
-        .iter()
-        .filter_map(|value| value.to_str().ok());
-    let names = values.flat_map(|value| value.split(',')).map(str::trim);
-    let names = names.filter(|name| !is_connection_option(name));
-    let names = names.filter_map(|name| HeaderName::from_bytes(name.as_bytes()).ok());
+    let values = headers.get_all(CONNECTION).iter();
+    let values = values.filter(|value| !is_plain_option(value.as_bytes()));
+    let values = values.filter_map(|value| value.to_str().ok());
+    let names = values.flat_map(|value| value.split(','));
+    let names = names.filter_map(|name| HeaderName::from_bytes(name.trim().as_bytes()).ok());
     names.filter(|name| !is_protected(name)).collect()
 }
 
-/// `keep-alive` is a header as well, but one that is removed whether it is named or not.
-fn is_connection_option(name: &str) -> bool {
-    name.eq_ignore_ascii_case("keep-alive") || name.eq_ignore_ascii_case("close")
+/// A header called `keep-alive` is removed whether it is named or not.
+fn is_plain_option(value: &[u8]) -> bool {
+    value.eq_ignore_ascii_case(b"keep-alive") || value.eq_ignore_ascii_case(b"close")
 }
 
 /// What the next hop's understanding of the message, or its trust in it, rests on.
