@@ -118,10 +118,10 @@ impl Default for Options {
 }
 
 /// A range for the pods of one process, so that several clusters on a machine do not take each
-/// other's addresses: 127.64.0.0/10 in pieces of 254 addresses.
+/// other's addresses: 127.128.0.0/10 in pieces of 254 addresses (Services have 127.96.0.0/16).
 pub fn range_of_process(pid: u32) -> Ipv4Net {
     let [.., high, low] = pid.to_be_bytes();
-    Ipv4Net::new_assert(Ipv4Addr::new(127, 64 | (high & 63), low, 0), 24)
+    Ipv4Net::new_assert(Ipv4Addr::new(127, 128 | (high & 63), low, 0), 24)
 }
 
 // === impl Cluster ===
@@ -406,8 +406,8 @@ mod tests {
 
     #[test]
     fn processes_have_ranges_of_their_own_that_are_loopback() {
-        assert_eq!(range_of_process(1).to_string(), "127.64.1.0/24");
-        assert_eq!(range_of_process(0x3fff).to_string(), "127.127.255.0/24");
+        assert_eq!(range_of_process(1).to_string(), "127.128.1.0/24");
+        assert_eq!(range_of_process(0x3fff).to_string(), "127.191.255.0/24");
         assert_ne!(range_of_process(300), range_of_process(301));
         assert!(!range_of_process(4_194_304).contains(&kubelet::address::DEFAULT_RANGE.network()));
     }
