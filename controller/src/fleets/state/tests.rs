@@ -3,6 +3,7 @@ use uplink::document::{BackendRef, Certificate, Cluster, Route, Split};
 use uplink::proto::controller_message::Kind;
 use uplink::proto::proxy_message::Kind as Said;
 use uplink::proto::{Ack, ArmReport, Fuse, Goodbye, Hello, Nack, Report, Role, SplitReport};
+use uplink::weight::EpochWeight;
 
 use super::*;
 
@@ -381,23 +382,18 @@ fn a_promotion_travels_with_its_document_and_never_ahead_of_it() {
 #[test]
 fn a_document_for_another_canary_never_gets_its_weight() {
     let mut state = ordered();
+    let weight = |state: &State| {
+        let wanted = state.fleets[FLEET].wanted.as_ref().expect("published");
+        wanted.document.splits["default/app"].epoch_weight()
+    };
     state.order(order(30, Some("r3")), at(1));
     state.install(planned(&order(10, Some("r2")), 2), at(2));
-    let split = &state.fleets[FLEET]
-        .wanted
-        .as_ref()
-        .expect("published")
-        .document
-        .splits["default/app"];
-    assert_eq!((split.weight, split.epoch), (0, 0));
+    assert_eq!(weight(&state), EpochWeight::default());
     state.install(planned(&order(30, Some("r3")), 2), at(3));
-    let split = &state.fleets[FLEET]
-        .wanted
-        .as_ref()
-        .expect("published")
-        .document
-        .splits["default/app"];
-    assert_eq!((split.weight, split.epoch), (30, state.epoch));
+    assert_eq!(
+        (weight(&state).weight, weight(&state).epoch),
+        (30, state.epoch)
+    );
 }
 
 #[test]
@@ -441,14 +437,8 @@ fn a_trip_is_seen_until_it_is_reset_and_the_reset_reaches_who_was_away() {
     join(&mut state, 1, "p-1");
     let tripped = state.heard(1, fuse_report(50), at(60));
     assert!(tripped.changed.contains(&key()));
-    assert_eq!(
-        state
-            .view(&key(), "r2", at(60))
-            .fuse
-            .expect("tripped")
-            .proxy,
-        "p-1"
-    );
+    let seen = state.view(&key(), "r2", at(60)).fuse.expect("tripped");
+    assert_eq!(seen.proxy, "p-1");
     assert_eq!(state.view(&key(), "r3", at(60)).fuse, None);
     let reset = state.reset_fuse(&key(), "r2", at(100));
     assert_eq!(kinds(&reset, 1), ["reset"]);
