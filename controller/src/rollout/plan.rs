@@ -13,13 +13,15 @@ use crds::{AnalysisRun, Rollout};
 use jiff::Timestamp;
 
 use super::observe::Observed;
-use super::spec::{SpecError, Strategy};
+use super::spec::{SpecError, Strategy, Way};
 use crate::traffic::TrafficOrder;
 
 mod scene;
 
 mod abort;
 mod revision;
+
+mod canary;
 
 mod analysis;
 mod deadline;
@@ -185,26 +187,13 @@ pub fn refuse(
     refuse::plan(rollout, errors, observed, now)
 }
 
+/// Each way has its own order of things; what comes before and after is the same.
 fn release(scene: &Scene<'_>) -> Plan {
-    let mut draft = Draft::default();
-    revision::clean_up(scene, &mut draft);
-    let abort = abort::decide(scene);
-    traffic::services(scene, &abort, &mut draft);
-    let weights = traffic::divide(scene, &abort, &mut draft);
-    let runs = analysis::plan(scene, &abort, &mut draft);
-    // A pause that analysis asks for stops everything else at once.
-    if !runs.inconclusive && !scene.is_halted() {
-        replicas::scale(scene, &abort, &mut draft);
+    match &scene.strategy.way {
+        Way::Canary(canary) => canary::release(scene, canary),
+        // `spec` refuses it still.
+        Way::BlueGreen(_) => Plan::default(),
     }
-    let pauses = pause::plan(scene, &abort, &runs, &mut draft);
-    let outcome = steps::Outcome {
-        abort,
-        weights,
-        runs,
-        pauses,
-    };
-    let status = steps::advance(scene, outcome, &mut draft);
-    draft.into_plan(status)
 }
 
 /// One change for each ReplicaSet: a second one would rely on a version that the first replaced.

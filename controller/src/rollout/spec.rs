@@ -36,7 +36,7 @@ const SCALE_DOWN_DELAY_SECONDS: i32 = 30;
 /// Finished AnalysisRuns that are kept of each sort, unless a Rollout says otherwise.
 const RUN_HISTORY_LIMIT: i32 = 5;
 
-/// A checked Rollout: canary, with its traffic routed by our proxies.
+/// A checked Rollout: what every one has, and its way to a new version.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Strategy {
     /// Pods wanted.
@@ -59,32 +59,66 @@ pub struct Strategy {
     pub rollback_window: usize,
     /// Finished runs to keep: successful ones, others.
     pub run_history: (usize, usize),
+    /// Pods that may be missing.
+    pub max_unavailable: i32,
+    /// Seconds before pods go that have lost their traffic.
+    pub scale_down_delay_seconds: i32,
+    /// How many old revisions that delay may keep up.
+    pub scale_down_delay_revision_limit: Option<usize>,
+    /// Seconds before the newest pods go after an abort; `None` keeps them.
+    pub abort_scale_down_delay_seconds: Option<i32>,
+    /// The way to a new version.
+    pub way: Way,
+}
+
+/// The way to a new version.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Way {
+    /// A growing share of pods and traffic.
+    Canary(Canary),
+    /// A full second set of pods, then a switch.
+    BlueGreen(BlueGreen),
+}
+
+/// A growing share of pods, and of traffic where that is routed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Canary {
     /// The Service that follows the new pods.
     pub canary_service: Option<String>,
     /// The Service that follows the stable pods.
     pub stable_service: Option<String>,
-    /// The way.
+    /// The steps.
     pub steps: Vec<Step>,
-    /// The hash of the way.
+    /// The hash of the steps.
     pub step_hash: String,
+    /// The analysis beside the steps, and the step from which it runs.
+    pub background: Option<(RolloutAnalysis, usize)>,
+    /// Pods above those wanted.
+    pub max_surge: i32,
+    /// How many pods are enough.
+    pub threshold: Option<Threshold>,
+    /// How traffic is divided; without it the share of pods is the share of traffic.
+    pub routing: Option<Routing>,
+}
+
+/// Traffic that is divided apart from pods.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Routing {
     /// The weight that means all traffic.
     pub max_weight: i32,
     /// The routes that steps may set, in order of precedence.
     pub managed_routes: Vec<String>,
-    /// The analysis beside the steps, and the step from which it runs.
-    pub background: Option<(RolloutAnalysis, usize)>,
-    /// Seconds before the old stable pods go.
-    pub scale_down_delay_seconds: i32,
-    /// How many old revisions that delay may keep up.
-    pub scale_down_delay_revision_limit: Option<usize>,
-    /// Seconds before the canary's pods go after an abort; `None` keeps them.
-    pub abort_scale_down_delay_seconds: Option<i32>,
-    /// Pods that may be missing.
-    pub max_unavailable: i32,
     /// A floor for any non-zero size.
     pub min_pods: Option<i32>,
-    /// How many pods are enough.
-    pub threshold: Option<Threshold>,
+}
+
+/// A full second set of pods, a look at it, then a switch.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BlueGreen {
+    /// The Service that is switched to the promoted pods.
+    pub active_service: String,
+    /// The Service that points to the new pods at once.
+    pub preview_service: Option<String>,
 }
 
 /// A checked step.
@@ -142,22 +176,26 @@ pub struct SpecError {
 pub fn check(rollout: &Rollout, observed: &Observed) -> Result<Strategy, Vec<SpecError>> {
     let mut errors = Vec::new();
     pods::check(rollout, &mut errors);
-    let Some(canary) = unbuilt::canary(rollout, &mut errors) else {
+    let way = check_way(rollout, &mut errors);
+    let Some(way) = way.filter(|_| errors.is_empty()) else {
         return Err(errors);
     };
-    check_canary(canary, &mut errors);
-    let steps = steps::check(canary, &mut errors);
-    unbuilt::check(rollout, canary, &mut errors);
-    if !errors.is_empty() {
-        return Err(errors);
-    }
-    let strategy = strategy(rollout, canary, steps);
+    let strategy = strategy(rollout, way);
     references::check(rollout, &strategy, observed, &mut errors);
     if errors.is_empty() {
         Ok(strategy)
     } else {
         Err(errors)
     }
+}
+
+/// The way, as far as it is fine.
+fn check_way(rollout: &Rollout, errors: &mut Vec<SpecError>) -> Option<Way> {
+    let raw = unbuilt::canary(rollout, errors)?;
+    check_canary(raw, errors);
+    let steps = steps::check(raw, errors);
+    unbuilt::check(rollout, raw, errors);
+    Some(Way::Canary(canary(rollout, raw, steps)))
 }
 
 fn check_canary(canary: &CanaryStrategy, errors: &mut Vec<SpecError>) {
@@ -231,11 +269,9 @@ fn check_max_weight(routing: Option<&TrafficRouting>, errors: &mut Vec<SpecError
     }
 }
 
-fn strategy(rollout: &Rollout, canary: &CanaryStrategy, steps: Vec<Step>) -> Strategy {
+fn strategy(rollout: &Rollout, way: Way) -> Strategy {
     let spec = &rollout.spec;
-    let routing = canary.traffic_routing.clone().unwrap_or_default();
-    let named = |service: &Option<String>| service.clone().filter(|name| !name.is_empty());
-    let natural = |number: i32| number.max(0) as usize;
+    let delays = delays(rollout);
     let replicas = spec.replicas.unwrap_or(1);
     let deadline = spec.progress_deadline_seconds;
     let history = spec
@@ -256,31 +292,71 @@ fn strategy(rollout: &Rollout, canary: &CanaryStrategy, steps: Vec<Step>) -> Str
         paused: spec.paused.unwrap_or_default(),
         rollback_window: natural(window.unwrap_or_default()),
         run_history: run_history(rollout),
-        canary_service: named(&canary.canary_service),
-        stable_service: named(&canary.stable_service),
-        steps,
-        step_hash: hash::of_steps(canary.steps.as_deref()),
+        max_unavailable: pods::max_unavailable(rollout, replicas),
+        scale_down_delay_seconds: delays.scale_down.unwrap_or(SCALE_DOWN_DELAY_SECONDS),
+        scale_down_delay_revision_limit: delays.revision_limit.map(natural),
+        abort_scale_down_delay_seconds: Some(
+            delays.abort_scale_down.unwrap_or(SCALE_DOWN_DELAY_SECONDS),
+        )
+        .filter(|delay| *delay != 0),
+        way,
+    }
+}
+
+/// The delays as a Rollout has them, in seconds.
+struct Delays {
+    scale_down: Option<i32>,
+    revision_limit: Option<i32>,
+    abort_scale_down: Option<i32>,
+}
+
+/// The delays of whichever strategy there is.
+fn delays(rollout: &Rollout) -> Delays {
+    let strategy = rollout.spec.strategy.clone().unwrap_or_default();
+    if let Some(blue_green) = strategy.blue_green {
+        return Delays {
+            scale_down: blue_green.scale_down_delay_seconds,
+            revision_limit: blue_green.scale_down_delay_revision_limit,
+            abort_scale_down: blue_green.abort_scale_down_delay_seconds,
+        };
+    }
+    let canary = strategy.canary.unwrap_or_default();
+    Delays {
+        scale_down: canary.scale_down_delay_seconds,
+        revision_limit: canary.scale_down_delay_revision_limit,
+        abort_scale_down: canary.abort_scale_down_delay_seconds,
+    }
+}
+
+fn canary(rollout: &Rollout, canary: &CanaryStrategy, steps: Vec<Step>) -> Canary {
+    let routing = canary.traffic_routing.as_ref().map(|routing| Routing {
         max_weight: routing.max_weight(),
         managed_routes: routing
             .managed_routes
-            .into_iter()
-            .map(|route| route.name)
+            .iter()
+            .map(|route| route.name.clone())
             .collect(),
-        background: background(canary),
-        scale_down_delay_seconds: canary
-            .scale_down_delay_seconds
-            .unwrap_or(SCALE_DOWN_DELAY_SECONDS),
-        scale_down_delay_revision_limit: canary.scale_down_delay_revision_limit.map(natural),
-        abort_scale_down_delay_seconds: Some(
-            canary
-                .abort_scale_down_delay_seconds
-                .unwrap_or(SCALE_DOWN_DELAY_SECONDS),
-        )
-        .filter(|delay| *delay != 0),
-        max_unavailable: pods::max_unavailable(canary, replicas),
         min_pods: canary.min_pods_per_replica_set,
+    });
+    Canary {
+        canary_service: named(canary.canary_service.as_ref()),
+        stable_service: named(canary.stable_service.as_ref()),
+        steps,
+        step_hash: hash::of_steps(canary.steps.as_deref()),
+        background: background(canary),
+        max_surge: pods::max_surge(canary, rollout.spec.replicas.unwrap_or(1)),
         threshold: threshold(canary),
+        routing,
     }
+}
+
+/// A Service that is named at all.
+fn named(service: Option<&String>) -> Option<String> {
+    service.filter(|name| !name.is_empty()).cloned()
+}
+
+fn natural(number: i32) -> usize {
+    number.max(0) as usize
 }
 
 fn run_history(rollout: &Rollout) -> (usize, usize) {
@@ -316,14 +392,78 @@ fn threshold(canary: &CanaryStrategy) -> Option<Threshold> {
 // === impl Strategy ===
 
 impl Strategy {
+    /// The canary's settings, where the way is a canary.
+    pub fn canary(&self) -> Option<&Canary> {
+        match &self.way {
+            Way::Canary(canary) => Some(canary),
+            Way::BlueGreen(_) => None,
+        }
+    }
+
+    /// How traffic is divided, where it is.
+    pub fn routing(&self) -> Option<&Routing> {
+        self.canary()?.routing.as_ref()
+    }
+
+    /// The steps; blue-green has none.
+    pub fn steps(&self) -> &[Step] {
+        self.canary()
+            .map(|canary| canary.steps.as_slice())
+            .unwrap_or_default()
+    }
+
     /// The number of steps.
     pub fn step_count(&self) -> usize {
-        self.steps.len()
+        self.steps().len()
     }
 
     /// An index of a step, as status has it: none where there are no steps.
     pub fn step_index(&self, index: usize) -> Option<i32> {
-        (!self.steps.is_empty()).then(|| i32::try_from(index).unwrap_or(i32::MAX))
+        (!self.steps().is_empty()).then(|| i32::try_from(index).unwrap_or(i32::MAX))
+    }
+
+    /// The hash of the steps; empty for blue-green.
+    pub fn step_hash(&self) -> &str {
+        self.canary()
+            .map(|canary| canary.step_hash.as_str())
+            .unwrap_or_default()
+    }
+
+    /// The weight that means all traffic.
+    pub fn max_weight(&self) -> i32 {
+        self.routing()
+            .map_or(TrafficRouting::DEFAULT_MAX_WEIGHT, |routing| {
+                routing.max_weight
+            })
+    }
+
+    /// How many pods are enough, where that is said.
+    pub fn threshold(&self) -> Option<Threshold> {
+        self.canary()?.threshold
+    }
+
+    /// The Services that the Rollout points at its pods, with the field that names each.
+    pub fn services(&self) -> Vec<(&'static str, &str)> {
+        let services = match &self.way {
+            Way::Canary(canary) => [
+                ("canary.stableService", canary.stable_service.as_deref()),
+                ("canary.canaryService", canary.canary_service.as_deref()),
+            ],
+            Way::BlueGreen(blue_green) => [
+                (
+                    "blueGreen.activeService",
+                    Some(blue_green.active_service.as_str()),
+                ),
+                (
+                    "blueGreen.previewService",
+                    blue_green.preview_service.as_deref(),
+                ),
+            ],
+        };
+        services
+            .into_iter()
+            .filter_map(|(field, name)| Some((field, name?)))
+            .collect()
     }
 }
 

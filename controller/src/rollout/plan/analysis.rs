@@ -114,7 +114,7 @@ fn background_run(
     was: Option<RolloutAnalysisRunStatus>,
     draft: &mut Draft,
 ) -> Option<RolloutAnalysisRunStatus> {
-    let (analysis, starting_step) = scene.strategy.background.as_ref()?;
+    let (analysis, starting_step) = scene.strategy.canary()?.background.as_ref()?;
     if scene.is_promoted() || scene.index() < *starting_step {
         return None;
     }

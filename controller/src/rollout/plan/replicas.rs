@@ -41,18 +41,22 @@ pub(super) fn desired(scene: &Scene<'_>, abort: &Abort) -> Desired {
 pub(super) fn for_weight(scene: &Scene<'_>, weight: i32) -> i32 {
     let (replicas, max) = (
         i64::from(scene.replicas()),
-        i64::from(scene.strategy.max_weight.max(1)),
+        i64::from(scene.strategy.max_weight().max(1)),
     );
     let pods = (i64::from(weight) * replicas + max - 1) / max;
     let pods = pods as i32;
-    match scene.strategy.min_pods {
+    match scene
+        .strategy
+        .routing()
+        .and_then(|routing| routing.min_pods)
+    {
         Some(floor) if pods > 0 => pods.max(floor.min(scene.replicas())),
         _ => pods,
     }
 }
 
 fn size(scene: &Scene<'_>, abort: &Abort) -> Size {
-    let max = Size::Weight(scene.strategy.max_weight);
+    let max = Size::Weight(scene.strategy.max_weight());
     if scene.is_initial() || scene.is_promoted() || scene.in_rollback_window() {
         return max;
     }
@@ -63,7 +67,7 @@ fn size(scene: &Scene<'_>, abort: &Abort) -> Size {
     if scene.promote_full() {
         return max;
     }
-    let steps = &scene.strategy.steps;
+    let steps = scene.strategy.steps();
     let Some(so_far) = steps.get(..=scene.index()) else {
         return max;
     };
@@ -94,7 +98,7 @@ fn set_scale(steps: &[Step]) -> Option<Size> {
 pub(super) fn at_desired(scene: &Scene<'_>, abort: &Abort) -> bool {
     let Some(new) = scene.new else { return false };
     let wanted = desired(scene, abort);
-    let canary = match scene.strategy.threshold {
+    let canary = match scene.strategy.threshold() {
         Some(threshold) => threshold.is_met(new.available, wanted.canary),
         None => new.desired == wanted.canary && new.available == wanted.canary,
     };

@@ -126,13 +126,13 @@ impl<'a> Scene<'a> {
 
     /// The step that the Rollout is at.
     pub fn step(&self) -> Option<&'a Step> {
-        self.strategy.steps.get(self.index())
+        self.strategy.steps().get(self.index())
     }
 
     /// Whether the template or the steps are not those that the status is about.
     pub fn way_changed(&self) -> bool {
         self.was.current_pod_hash.as_deref() != Some(self.pod_hash.as_str())
-            || self.was.current_step_hash.as_deref() != Some(self.strategy.step_hash.as_str())
+            || self.was.current_step_hash.as_deref() != Some(self.strategy.step_hash())
     }
 
     /// The newest revision is an old one that came back, recent enough to skip the steps.
@@ -194,7 +194,7 @@ impl<'a> Scene<'a> {
 
     /// Whether `available` pods are as good as `desired`.
     pub fn enough(&self, available: i32, desired: i32) -> bool {
-        match self.strategy.threshold {
+        match self.strategy.threshold() {
             Some(threshold) => threshold.is_met(available, desired),
             None => available >= desired,
         }

@@ -177,14 +177,10 @@ fn is_referenced(scene: &Scene<'_>, set: &ReplicaSetView) -> bool {
     let weights = weights
         .into_iter()
         .flat_map(|weights| [&weights.canary, &weights.stable]);
-    let services = [
-        &scene.strategy.stable_service,
-        &scene.strategy.canary_service,
-    ];
+    let services = scene.strategy.services();
     let services = services
         .into_iter()
-        .flatten()
-        .filter_map(|name| scene.observed.services.get(name));
+        .filter_map(|(_, name)| scene.observed.services.get(name));
     let mut hashes = weights
         .filter_map(|destination| destination.pod_template_hash.as_deref())
         .chain(services.filter_map(|service| service.hash()));

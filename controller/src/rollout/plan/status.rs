@@ -15,7 +15,7 @@ pub(super) fn base(scene: &Scene<'_>) -> RolloutStatus {
     let canary = was.canary.as_ref();
     let mut status = RolloutStatus {
         current_pod_hash: Some(scene.pod_hash.clone()),
-        current_step_hash: Some(scene.strategy.step_hash.clone()),
+        current_step_hash: Some(scene.strategy.step_hash().to_owned()),
         current_step_index: was.current_step_index,
         collision_count: was.collision_count,
         stable_rs: was.stable_rs.clone(),

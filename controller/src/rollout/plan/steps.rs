@@ -72,7 +72,7 @@ fn promotion(scene: &Scene<'_>, outcome: &Outcome) -> Option<String> {
         return Some(String::new());
     }
     let steps = scene.strategy.step_count();
-    let has_all = outcome.weights.weights.canary.weight == scene.strategy.max_weight
+    let has_all = outcome.weights.weights.canary.weight == scene.strategy.max_weight()
         && outcome.weights.verified;
     let empty = scene.replicas() == 0;
     let done = scene.index() == steps && (has_all || empty) && !scene.strategy.paused;

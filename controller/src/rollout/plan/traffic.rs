@@ -12,7 +12,7 @@ use uplink::document::HeaderRoute;
 use super::abort::Abort;
 use super::{Action, Draft, Scene, weight};
 use crate::rollout::observe::ReplicaSetView;
-use crate::rollout::spec::Step;
+use crate::rollout::spec::{Canary, Step};
 use crate::traffic::{RolloutKey, TrafficOrder};
 
 /// How long until an unverified weight is looked at again, if no proxy says anything.
@@ -30,12 +30,11 @@ pub(super) struct Divided {
 }
 
 /// Points the Services at their pods.
-pub(super) fn services(scene: &Scene<'_>, abort: &Abort, draft: &mut Draft) {
-    let strategy = scene.strategy;
-    if let (Some(service), Some(stable)) = (&strategy.stable_service, scene.stable) {
+pub(super) fn services(scene: &Scene<'_>, canary: &Canary, abort: &Abort, draft: &mut Draft) {
+    if let (Some(service), Some(stable)) = (&canary.stable_service, scene.stable) {
         ensure(scene, service, stable, true, draft);
     }
-    let Some(service) = &strategy.canary_service else {
+    let Some(service) = &canary.canary_service else {
         return;
     };
     match (abort.aborted, scene.stable, scene.new) {
@@ -72,7 +71,12 @@ fn ensure(scene: &Scene<'_>, name: &str, set: &ReplicaSetView, checked: bool, dr
 }
 
 /// Decides the weight and tells the proxies.
-pub(super) fn divide(scene: &Scene<'_>, abort: &Abort, draft: &mut Draft) -> Divided {
+pub(super) fn divide(
+    scene: &Scene<'_>,
+    plan: &Canary,
+    abort: &Abort,
+    draft: &mut Draft,
+) -> Divided {
     let decision = weight::decide(scene, abort);
     let stable = if scene.is_initial() {
         scene.pod_hash.clone()
@@ -94,7 +98,7 @@ pub(super) fn divide(scene: &Scene<'_>, abort: &Abort, draft: &mut Draft) -> Div
         stable: stable.clone(),
         canary,
         weight: decision.weight.max(0) as u32,
-        max_weight: scene.strategy.max_weight.max(0) as u32,
+        max_weight: scene.strategy.max_weight().max(0) as u32,
         header_routes: if decision.routes {
             header_routes(scene)
         } else {
@@ -104,22 +108,26 @@ pub(super) fn divide(scene: &Scene<'_>, abort: &Abort, draft: &mut Draft) -> Div
     let before = scene.weights().map(|weights| weights.canary.weight);
     let lowers = before.is_none_or(|before| decision.weight < before) || decision.weight == 0;
     draft.actions.push(Action::OrderTraffic { order, lowers });
-    divided(scene, decision.weight, stable, draft)
+    divided(scene, plan, (decision.weight, stable), draft)
 }
 
-fn divided(scene: &Scene<'_>, weight: i32, stable: String, draft: &mut Draft) -> Divided {
+fn divided(
+    scene: &Scene<'_>,
+    plan: &Canary,
+    (weight, stable): (i32, String),
+    draft: &mut Draft,
+) -> Divided {
     let destination = |weight: i32, service: &Option<String>, hash: String| WeightDestination {
         weight,
         service_name: service.clone(),
         pod_template_hash: Some(hash),
         ..WeightDestination::default()
     };
-    let strategy = scene.strategy;
     let mut weights = TrafficWeights {
-        canary: destination(weight, &strategy.canary_service, scene.pod_hash.clone()),
+        canary: destination(weight, &plan.canary_service, scene.pod_hash.clone()),
         stable: destination(
-            strategy.max_weight - weight,
-            &strategy.stable_service,
+            scene.strategy.max_weight() - weight,
+            &plan.stable_service,
             stable,
         ),
         ..TrafficWeights::default()
@@ -186,7 +194,7 @@ fn tell(scene: &Scene<'_>, weight: i32, message: Option<&str>, draft: &mut Draft
 
 /// The header routes of all steps up to the current one, in the order of `managedRoutes`.
 fn header_routes(scene: &Scene<'_>) -> Vec<HeaderRoute> {
-    let steps = &scene.strategy.steps;
+    let steps = scene.strategy.steps();
     let so_far = steps.get(..=scene.index()).unwrap_or(steps);
     let latest = |route: &String| {
         so_far.iter().rev().find_map(|step| match step {
@@ -196,9 +204,12 @@ fn header_routes(scene: &Scene<'_>) -> Vec<HeaderRoute> {
             _ => None,
         })
     };
-    let routes = scene
+    let managed = scene
         .strategy
-        .managed_routes
+        .routing()
+        .map(|routing| routing.managed_routes.as_slice());
+    let routes = managed
+        .unwrap_or_default()
         .iter()
         .filter_map(|route| Some((route, latest(route)?)));
     routes

@@ -47,7 +47,7 @@ pub(super) fn decide(scene: &Scene<'_>, abort: &Abort) -> Decision {
 
 /// Cases e to h of Argo's table.
 fn wanted(scene: &Scene<'_>, abort: &Abort) -> i32 {
-    let steps = &scene.strategy.steps;
+    let steps = scene.strategy.steps();
     if scene.promote_full() {
         return scene.current_weight();
     }
@@ -58,7 +58,7 @@ fn wanted(scene: &Scene<'_>, abort: &Abort) -> i32 {
     };
     let target = match steps.get(..=index) {
         Some(so_far) => last_set(so_far).unwrap_or(0),
-        None => scene.strategy.max_weight,
+        None => scene.strategy.max_weight(),
     };
     if replicas::at_desired(scene, abort) {
         return target;
@@ -91,9 +91,10 @@ fn stable_can_take(scene: &Scene<'_>, weight: i32) -> bool {
     let Some(stable) = scene.stable else {
         return true;
     };
-    let max = i64::from(scene.strategy.max_weight);
+    let max = i64::from(scene.strategy.max_weight());
     let share = (max - i64::from(weight)) * i64::from(scene.replicas()) / max.max(1);
     let available = i64::from(stable.available);
     available >= share
-        || (scene.strategy.threshold.is_some() && scene.enough(stable.available, scene.replicas()))
+        || (scene.strategy.threshold().is_some()
+            && scene.enough(stable.available, scene.replicas()))
 }

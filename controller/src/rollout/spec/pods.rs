@@ -157,13 +157,20 @@ pub(super) fn max_unavailable_raw(canary: &CanaryStrategy, replicas: i32) -> i32
     share(canary.max_unavailable.as_ref(), replicas, Rounding::Down)
 }
 
-/// Pods that may be missing: at least one where none may be too many, at most all.
-pub(super) fn max_unavailable(canary: &CanaryStrategy, replicas: i32) -> i32 {
-    let pods = max_unavailable_raw(canary, replicas);
-    let pods = if pods == 0 && max_surge(canary, replicas) == 0 {
-        1
-    } else {
-        pods
+/// Pods that may be missing: at least one where none may be too many, at most all. Blue-green has
+/// no surge.
+pub(super) fn max_unavailable(rollout: &Rollout, replicas: i32) -> i32 {
+    let strategy = rollout.spec.strategy.clone().unwrap_or_default();
+    let (pods, surge) = match (strategy.canary, strategy.blue_green) {
+        (Some(canary), _) => (
+            max_unavailable_raw(&canary, replicas),
+            max_surge(&canary, replicas),
+        ),
+        (None, blue_green) => {
+            let field = blue_green.and_then(|blue_green| blue_green.max_unavailable);
+            (share(field.as_ref(), replicas, Rounding::Down), 0)
+        }
     };
+    let pods = if pods == 0 && surge == 0 { 1 } else { pods };
     pods.min(replicas)
 }

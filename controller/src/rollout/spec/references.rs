@@ -19,20 +19,17 @@ pub(super) fn check(
     observed: &Observed,
     errors: &mut Vec<SpecError>,
 ) {
-    let services = [
-        ("stableService", &strategy.stable_service),
-        ("canaryService", &strategy.canary_service),
-    ];
-    for (field, name) in services {
-        if let Some(name) = name {
-            check_service((field, name), rollout, strategy, observed, errors);
-        }
+    for service in strategy.services() {
+        check_service(service, rollout, strategy, observed, errors);
     }
-    if let Some((analysis, _)) = &strategy.background {
+    let background = strategy
+        .canary()
+        .and_then(|canary| canary.background.as_ref());
+    if let Some((analysis, _)) = background {
         let path = "spec.strategy.canary.analysis.templates";
         check_analysis((path, analysis), false, rollout, observed, errors);
     }
-    for (index, step) in strategy.steps.iter().enumerate() {
+    for (index, step) in strategy.steps().iter().enumerate() {
         if let Step::Analysis(analysis) = step {
             let path = format!("spec.strategy.canary.steps[{index}].analysis.templates");
             check_analysis((&path, analysis), true, rollout, observed, errors);
@@ -48,7 +45,7 @@ fn check_service(
     observed: &Observed,
     errors: &mut Vec<SpecError>,
 ) {
-    let path = format!("spec.strategy.canary.{field}");
+    let path = format!("spec.strategy.{field}");
     let Some(service) = observed.services.get(name) else {
         let text = format!("service \"{name}\" not found");
         errors.push(SpecError::invalid(path, json!(name), text));

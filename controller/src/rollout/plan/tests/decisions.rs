@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::super::abort::{self, Abort};
 use super::super::{Action, replicas, weight};
-use super::world::World;
+use super::world::{World, canary_of};
 use crate::rollout::spec::{CanaryScale, Step, Threshold};
 use crate::traffic::FuseTrip;
 
@@ -43,7 +43,9 @@ fn a_canary_has_the_pods_for_its_weight_rounded_up() {
     let world = World::updating(json!([{"setWeight": 10}]));
     for (replicas, weight, max, floor, pods) in table {
         let mut strategy = world.strategy();
-        (strategy.replicas, strategy.max_weight, strategy.min_pods) = (replicas, max, floor);
+        strategy.replicas = replicas;
+        let routing = canary_of(&mut strategy).routing.as_mut().unwrap();
+        (routing.max_weight, routing.min_pods) = (max, floor);
         let scene = super::super::Scene::new(&world.rollout, &strategy, &world.observed, world.now);
         assert_eq!(
             replicas::for_weight(&scene, weight),
@@ -100,7 +102,7 @@ fn the_canary_is_sized_by_the_first_rule_that_fits() {
         status.promote_full = Some(full);
         status.current_step_index = Some(index);
         let mut strategy = world.strategy();
-        strategy.steps = steps.to_vec();
+        canary_of(&mut strategy).steps = steps.to_vec();
         let scene = super::super::Scene::new(&world.rollout, &strategy, &world.observed, world.now);
         let desired = replicas::desired(&scene, abort);
         assert_eq!(

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::super::{Action, Plan, Scene, plan};
 use crate::rollout::names;
 use crate::rollout::observe::{Observed, ReplicaSetView, ServiceView};
-use crate::rollout::spec::{self, Strategy};
+use crate::rollout::spec::{self, Canary, Strategy, Way};
 
 pub(super) struct World {
     pub(super) rollout: Rollout,
@@ -246,6 +246,14 @@ impl World {
         let reachable = |set: &ReplicaSetView| (set.hash.clone(), set.available as usize);
         traffic.reachable = self.observed.replica_sets.iter().map(reachable).collect();
         traffic.verified = Some(true);
+    }
+}
+
+/// The canary's settings, to be changed.
+pub(super) fn canary_of(strategy: &mut Strategy) -> &mut Canary {
+    match &mut strategy.way {
+        Way::Canary(canary) => canary,
+        Way::BlueGreen(_) => panic!("not a canary"),
     }
 }
 
