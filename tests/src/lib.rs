@@ -2,6 +2,9 @@
 //! controller and proxies as processes, [`shop`] an application on it, [`load`] its users,
 //! [`kubectl`] and [`up`] what people type. [`http`] asks one question, [`processes`] knows who
 //! descends from whom, and [`wait`] waits for something to become true and for nothing else.
+//!
+//! [`courses`] is the differential test: what Argo's controller does in a scenario, and whether ours
+//! does the same.
 
 pub mod site;
 
@@ -11,6 +14,8 @@ pub mod load;
 
 pub mod kubectl;
 pub mod up;
+
+pub mod courses;
 
 pub mod http;
 pub mod processes;

@@ -1,0 +1,184 @@
+//! Our course beside the expected one.
+
+use std::collections::BTreeSet;
+use std::fmt::{self, Display, Formatter};
+
+use super::course::Course;
+use super::expected::{Expected, Field};
+
+/// One difference.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Difference {
+    /// The field.
+    pub field: String,
+    /// How it differs.
+    pub how: How,
+    /// What was expected of the field.
+    pub expected: Vec<String>,
+    /// What there was.
+    pub ours: Vec<String>,
+}
+
+/// How a field differs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum How {
+    /// A value did not come, at least not after those before it.
+    Missing(String),
+    /// A value came that never came in a recording.
+    Unexpected(String),
+    /// It ended otherwise.
+    Ends {
+        /// As Argo's ended.
+        expected: String,
+        /// As ours did.
+        ours: String,
+    },
+    /// The scenario was not played to its end.
+    Failed(String),
+}
+
+// === impl Difference ===
+
+impl Difference {
+    fn of(field: &str, how: How, expected: &Field, ours: &[String]) -> Self {
+        Self {
+            field: field.to_owned(),
+            how,
+            expected: expected.required.clone(),
+            ours: ours.to_vec(),
+        }
+    }
+}
+
+impl Display for Difference {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let list = |values: &[String]| -> String {
+            let lines = values.iter().map(|value| format!("\n        {value}"));
+            lines.collect()
+        };
+        match &self.how {
+            How::Missing(value) => write!(f, "  {}: missing: {value}", self.field)?,
+            How::Unexpected(value) => write!(f, "  {}: not in Argo's: {value}", self.field)?,
+            How::Ends { expected, ours } => {
+                return write!(
+                    f,
+                    "  {}: ends otherwise\n      Argo: {expected}\n      ours: {ours}",
+                    self.field
+                );
+            }
+            How::Failed(why) => return write!(f, "  not played to its end: {why}"),
+        }
+        write!(f, "\n      Argo's course:{}", list(&self.expected))?;
+        write!(f, "\n      ours:{}", list(&self.ours))
+    }
+}
+
+/// Every difference.
+pub fn compare(expected: &Expected, ours: &Course) -> Vec<Difference> {
+    if let Some(why) = &ours.failure {
+        let how = How::Failed(why.clone());
+        return vec![Difference::of("failure", how, &Field::default(), &[])];
+    }
+    let mut differences = Vec::new();
+    let names: BTreeSet<&String> = expected
+        .fields
+        .keys()
+        .chain(ours.sequences.keys())
+        .chain(ours.end.keys())
+        .collect();
+    let (unknown, empty) = (Field::default(), Vec::new());
+    for name in names {
+        let field = expected.fields.get(name).unwrap_or(&unknown);
+        let sequence = ours.sequences.get(name).unwrap_or(&empty);
+        let mut add = |how| differences.push(Difference::of(name, how, field, sequence));
+        if let Some(value) = first_missing(&field.required, sequence) {
+            add(How::Missing(value));
+        }
+        for value in unexpected(field, sequence) {
+            add(How::Unexpected(value));
+        }
+        let end = ours.end.get(name);
+        match (&field.end, end) {
+            (Some(expected), ours) if Some(expected) != ours => add(How::Ends {
+                expected: expected.clone(),
+                ours: ours.cloned().unwrap_or_else(|| "nothing".to_owned()),
+            }),
+            (None, Some(ours)) if !expected.fields.contains_key(name) => add(How::Ends {
+                expected: "nothing".to_owned(),
+                ours: ours.clone(),
+            }),
+            _ => {}
+        }
+    }
+    differences
+}
+
+/// The first required value that cannot be found behind those before it.
+fn first_missing(required: &[String], sequence: &[String]) -> Option<String> {
+    let mut rest = sequence.iter();
+    required
+        .iter()
+        .find(|wanted| !rest.any(|value| value == *wanted))
+        .cloned()
+}
+
+fn unexpected(field: &Field, sequence: &[String]) -> BTreeSet<String> {
+    let known = |value: &&String| field.required.contains(value) || field.allowed.contains(*value);
+    sequence.iter().filter(|value| !known(value)).cloned().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    fn words(text: &str) -> Vec<String> {
+        text.split_whitespace().map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn differences_are_what_is_missing_what_is_too_much_and_another_end() {
+        let field = Field {
+            required: words("a b c"),
+            allowed: words("x").into_iter().collect(),
+            end: Some("c".to_owned()),
+            end_only: false,
+        };
+        let expected = Expected {
+            scenario: String::new(),
+            recordings: 5,
+            fields: BTreeMap::from([("f".to_owned(), field)]),
+        };
+        let differ = |text: &str| {
+            let sequence = words(text);
+            let end = sequence.last().cloned().unwrap_or_default();
+            let ours = Course {
+                sequences: BTreeMap::from([("f".to_owned(), sequence)]),
+                end: BTreeMap::from([("f".to_owned(), end)]),
+                failure: None,
+            };
+            let found = compare(&expected, &ours);
+            found.into_iter().map(|difference| difference.how).collect::<Vec<_>>()
+        };
+        let (missing, much) = (
+            |value: &str| How::Missing(value.to_owned()),
+            |value: &str| How::Unexpected(value.to_owned()),
+        );
+        let ends = |ours: &str| How::Ends {
+            expected: "c".to_owned(),
+            ours: ours.to_owned(),
+        };
+        let table = [
+            ("a b c", vec![]),
+            ("a x b x c", vec![]),
+            ("a c", vec![missing("b")]),
+            ("b a c", vec![missing("b")]),
+            ("a b y c", vec![much("y")]),
+            ("a b c x", vec![ends("x")]),
+        ];
+        for (text, expected) in table {
+            assert_eq!(differ(text), expected, "{text}");
+        }
+    }
+}

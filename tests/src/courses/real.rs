@@ -1,0 +1,219 @@
+//! Plays scenarios on a real control plane, many at once, each in a namespace of its own: with
+//! Argo's controller to record, with ours to compare.
+//!
+//! Those that kill the controller have one of their own that sees only their namespace; it is why
+//! they are played first, before the one that sees all is started.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::Arc;
+use std::time::Duration;
+
+use controller::clock::Clock;
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use k8s_openapi::api::core::v1::Namespace;
+use kube::api::{DeleteParams, ObjectMeta, PostParams};
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Api, Client, Config};
+use serde_json::Value;
+use tokio::process::{Child, Command};
+use tokio::sync::{Mutex, Semaphore};
+use tokio::task::JoinSet;
+
+use super::answers::Answers;
+use super::course::Course;
+use super::play::play;
+use super::recorder::Recorder;
+use super::scenario::Scenario;
+use super::stage::{Events, Restart, Stage};
+
+/// How long anything may take that has no limit of its own: the machine may be busy.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// A controller as a program.
+pub trait Program: Send + Sync + 'static {
+    /// How it is started: for one namespace, or for all of them. `number` is another one for each
+    /// that may run at the same time.
+    fn command(&self, namespace: Option<&str>, number: u16) -> Command;
+
+    /// The events of a namespace that its log tells of, as objects; `None` if what arrives is all.
+    fn events(&self, log: &Path, namespace: &str) -> Option<Vec<Value>>;
+}
+
+/// A real control plane.
+pub struct Real {
+    client: Client,
+    recorder: Arc<Recorder>,
+    answers: Arc<Answers>,
+    answers_at: String,
+    program: Arc<dyn Program>,
+    logs: PathBuf,
+    at_once: Arc<Semaphore>,
+    _tasks: JoinSet<()>,
+}
+
+/// A controller that runs.
+struct Running {
+    program: Arc<dyn Program>,
+    namespace: Option<String>,
+    number: u16,
+    log: PathBuf,
+    child: Mutex<Option<Child>>,
+}
+
+// === impl Real ===
+
+impl Real {
+    /// The cluster that KUBECONFIG leads to.
+    ///
+    /// # Panics
+    ///
+    /// When there is none.
+    pub async fn connect(program: Arc<dyn Program>, logs: PathBuf, at_once: usize) -> Self {
+        let path = std::env::var("KUBECONFIG").expect("KUBECONFIG");
+        let kubeconfig = Kubeconfig::read_from(path).expect("a kubeconfig");
+        let options = KubeConfigOptions::default();
+        let config = Config::from_custom_kubeconfig(kubeconfig, &options).await;
+        let client = Client::try_from(config.expect("a cluster")).expect("a client");
+        let mut tasks = JoinSet::new();
+        let recorder = Recorder::start(&client, &mut tasks).await;
+        let answers = Arc::new(Answers::default());
+        let address = answers.clone().serve().await;
+        std::fs::create_dir_all(&logs).expect("a directory for logs");
+        Self {
+            client,
+            recorder,
+            answers,
+            answers_at: format!("http://{address}"),
+            program,
+            logs,
+            at_once: Arc::new(Semaphore::new(at_once)),
+            _tasks: tasks,
+        }
+    }
+
+    /// Plays every scenario once. `round` makes namespaces different.
+    ///
+    /// # Panics
+    ///
+    /// When a namespace cannot be made.
+    pub async fn play(self: &Arc<Self>, scenarios: &[Scenario], round: usize) -> Vec<Course> {
+        let mut courses = vec![Course::default(); scenarios.len()];
+        for restarts in [true, false] {
+            let whole = if restarts { None } else { Some(self.start(None, 0).await) };
+            let mut playing = JoinSet::new();
+            for (at, scenario) in scenarios.iter().enumerate() {
+                if scenario.restarts_controller() == restarts {
+                    let (real, scenario) = (self.clone(), scenario.clone());
+                    playing.spawn(async move { (at, real.play_one(&scenario, round, at).await) });
+                }
+            }
+            while let Some(played) = playing.join_next().await {
+                let (at, course) = played.expect("no panic");
+                courses[at] = course;
+            }
+            if let Some(whole) = whole {
+                whole.kill().await;
+            }
+        }
+        courses
+    }
+
+    async fn play_one(self: Arc<Self>, scenario: &Scenario, round: usize, at: usize) -> Course {
+        let _turn = self.at_once.acquire().await.expect("never closed");
+        let namespace = format!("c{round}-{}", scenario.name);
+        let namespaces: Api<Namespace> = Api::all(self.client.clone());
+        let object = Namespace {
+            metadata: ObjectMeta {
+                name: Some(namespace.clone()),
+                ..ObjectMeta::default()
+            },
+            ..Namespace::default()
+        };
+        namespaces.create(&PostParams::default(), &object).await.expect("a namespace");
+        let number = u16::try_from(at + 1).expect("few scenarios");
+        let own = if scenario.restarts_controller() {
+            Some(self.start(Some(&namespace), number).await)
+        } else {
+            None
+        };
+        let stage = Stage {
+            client: self.client.clone(),
+            namespace: namespace.clone(),
+            recorder: self.recorder.clone(),
+            answers: self.answers.clone(),
+            answers_at: format!("{}/{namespace}", self.answers_at),
+            clock: Clock::system(),
+            restart: restart(own.clone()),
+            events: self.events(&namespace, own.is_some()),
+            patience: PATIENCE,
+        };
+        let course = play(&stage, scenario).await;
+        // A namespace that goes away takes its Rollouts along; nobody waits for it.
+        let _ = namespaces.delete(&namespace, &DeleteParams::background()).await;
+        if let Some(own) = own {
+            own.kill().await;
+        }
+        course
+    }
+
+    fn events(&self, namespace: &str, own: bool) -> Option<Events> {
+        let log = self.log(own.then_some(namespace));
+        let (program, namespace) = (self.program.clone(), namespace.to_owned());
+        // Asked once beforehand, for whether it is to be asked at the end.
+        program.events(&log, &namespace)?;
+        Some(Arc::new(move || program.events(&log, &namespace).unwrap_or_default()))
+    }
+
+    fn log(&self, namespace: Option<&str>) -> PathBuf {
+        self.logs.join(format!("{}.log", namespace.unwrap_or("controller")))
+    }
+
+    async fn start(&self, namespace: Option<&str>, number: u16) -> Arc<Running> {
+        let running = Arc::new(Running {
+            program: self.program.clone(),
+            namespace: namespace.map(str::to_owned),
+            number,
+            log: self.log(namespace),
+            child: Mutex::new(None),
+        });
+        running.start().await;
+        running
+    }
+}
+
+fn restart(running: Option<Arc<Running>>) -> Restart {
+    Arc::new(move || -> BoxFuture<'static, ()> {
+        let running = running.clone();
+        async move {
+            let running = running.expect("a controller of the scenario's own");
+            running.kill().await;
+            running.start().await;
+        }
+        .boxed()
+    })
+}
+
+// === impl Running ===
+
+impl Running {
+    async fn start(&self) {
+        let log = std::fs::OpenOptions::new().create(true).append(true).open(&self.log);
+        let log = log.expect("a log");
+        let mut command = self.program.command(self.namespace.as_deref(), self.number);
+        command
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().expect("a second handle"))
+            .stderr(log)
+            .kill_on_drop(true);
+        *self.child.lock().await = Some(command.spawn().expect("a controller"));
+    }
+
+    async fn kill(&self) {
+        if let Some(mut child) = self.child.lock().await.take() {
+            // It may have ended by itself; its log says why.
+            let _ = child.kill().await;
+        }
+    }
+}
