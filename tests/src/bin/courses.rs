@@ -5,19 +5,22 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use clap::{Args, Parser};
-use sluice_tests::courses::compare::compare;
+use serde_json::{Value, json};
+use sluice_tests::courses::compare::{compare, told};
 use sluice_tests::courses::course::Course;
 use sluice_tests::courses::differences::{self, Deliberate};
 use sluice_tests::courses::expected::Expected;
 use sluice_tests::courses::real::{Program, Real};
 use sluice_tests::courses::scenario::Scenario;
-use serde_json::{Value, json};
 use tokio::process::Command;
 
 /// The first port for what controllers serve.
 const FIRST_PORT: u16 = 20_000;
+/// How often Argo's controller was started.
+static STARTS: AtomicUsize = AtomicUsize::new(0);
 /// The argument that makes this program our controller.
 const CONTROLLER: &str = "controller";
 
@@ -64,7 +67,9 @@ fn main() -> ExitCode {
         return controller::run::main_from(program.chain(arguments.into_iter().skip(2)));
     }
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build();
     let runtime = runtime.expect("a runtime");
     match What::parse() {
         What::Record(options) => runtime.block_on(record(&options)),
@@ -94,7 +99,13 @@ async fn record(options: &Record) -> ExitCode {
     let mut recorded: Vec<Vec<Course>> = vec![Vec::new(); scenarios.len()];
     for round in 1..=options.times {
         let courses = real.play(&scenarios, round).await;
-        for (all, course) in recorded.iter_mut().zip(courses) {
+        for ((all, course), scenario) in recorded.iter_mut().zip(courses).zip(&scenarios) {
+            let file = options
+                .which
+                .logs
+                .join(format!("{}.{round}.json", scenario.name));
+            let text = serde_json::to_string_pretty(&course).expect("JSON");
+            std::fs::write(file, text).expect("a writable file");
             all.push(course);
         }
         say(&format!("round {round} of {} is over", options.times));
@@ -104,16 +115,27 @@ async fn record(options: &Record) -> ExitCode {
         let failures: Vec<&String> = courses.iter().filter_map(|c| c.failure.as_ref()).collect();
         if let Some(first) = failures.first() {
             good = false;
-            say(&format!("{}: {} failed: {first}", scenario.name, failures.len()));
+            say(&format!(
+                "{}: {} failed: {first}",
+                scenario.name,
+                failures.len()
+            ));
             continue;
         }
         let expected = Expected::of(scenario, courses);
         expected.save(scenario);
         let required: usize = expected.fields.values().map(|f| f.required.len()).sum();
         let allowed: usize = expected.fields.values().map(|f| f.allowed.len()).sum();
-        say(&format!("{}: {required} values required, {allowed} more allowed", scenario.name));
+        say(&format!(
+            "{}: {required} values required, {allowed} more allowed",
+            scenario.name
+        ));
     }
-    if good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if good {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
 }
 
 async fn replay(which: &Which) -> ExitCode {
@@ -134,12 +156,23 @@ async fn replay(which: &Which) -> ExitCode {
         if !found.is_empty() {
             good &= is_open;
             let open = if is_open { " (known, in open.txt)" } else { "" };
-            say(&format!("{}: {} differences{open}", scenario.name, found.len()));
-            found.iter().for_each(|difference| say(&difference.to_string()));
+            say(&format!(
+                "{}: {} differences{open}",
+                scenario.name,
+                found.len()
+            ));
+            say(&told(&found));
         }
     }
-    say(&format!("{} scenarios played beside a real control plane", scenarios.len()));
-    if good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    say(&format!(
+        "{} scenarios played beside a real control plane",
+        scenarios.len()
+    ));
+    if good {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
 }
 
 async fn connect(program: Arc<dyn Program>, which: &Which) -> Arc<Real> {
@@ -153,14 +186,22 @@ fn say(text: &str) {
 
 impl Program for Argo {
     fn command(&self, namespace: Option<&str>, number: u16) -> Command {
-        // It unpacks its plugins where it stands.
-        let place = self.1.join(format!("argo-{number}"));
+        // It unpacks its plugins where it stands, and never over others.
+        let start = STARTS.fetch_add(1, Ordering::Relaxed);
+        let place = self.1.join(format!("argo-{start}"));
         std::fs::create_dir_all(&place).expect("a directory");
         let port = FIRST_PORT + 2 * number;
         let mut command = Command::new(&self.0);
-        command.current_dir(place).args(["--leader-elect=false", "--qps=1000", "--burst=2000", "--logformat=json"]);
+        command.current_dir(place).args([
+            "--leader-elect=false",
+            "--qps=1000",
+            "--burst=2000",
+            "--logformat=json",
+        ]);
         command.arg("--kubeconfig").arg(kubeconfig());
-        command.arg(format!("--metricsPort={port}")).arg(format!("--healthzPort={}", port + 1));
+        command
+            .arg(format!("--metricsPort={port}"))
+            .arg(format!("--healthzPort={}", port + 1));
         if let Some(namespace) = namespace {
             command.args(["--namespaced", "--namespace", namespace]);
         }
@@ -178,7 +219,11 @@ impl Program for Argo {
 
 /// An event, from the line with which Argo's controller logs it.
 fn event((number, line): (usize, Value)) -> Option<Value> {
-    let kinds = [("rollout", "Rollout"), ("analysisrun", "AnalysisRun"), ("experiment", "Experiment")];
+    let kinds = [
+        ("rollout", "Rollout"),
+        ("analysisrun", "AnalysisRun"),
+        ("experiment", "Experiment"),
+    ];
     let kind = kinds.iter().find(|(key, _)| line.get(*key).is_some())?.1;
     let warning = line["level"] == "warning";
     Some(json!({
@@ -195,9 +240,17 @@ impl Program for Ours {
         let program = std::env::current_exe().expect("this program");
         let port = FIRST_PORT + 2 * number;
         let mut command = Command::new(program);
-        command.arg(CONTROLLER).arg("--leader-elect=false").arg("--kubeconfig").arg(kubeconfig());
-        command.arg("--status-listen").arg(format!("127.0.0.1:{port}"));
-        command.arg("--uplink-listen").arg(format!("127.0.0.1:{}", port + 1));
+        command
+            .arg(CONTROLLER)
+            .arg("--leader-elect=false")
+            .arg("--kubeconfig")
+            .arg(kubeconfig());
+        command
+            .arg("--status-listen")
+            .arg(format!("127.0.0.1:{port}"));
+        command
+            .arg("--uplink-listen")
+            .arg(format!("127.0.0.1:{}", port + 1));
         if let Some(namespace) = namespace {
             command.args(["--namespaced", "--namespace", namespace]);
         }

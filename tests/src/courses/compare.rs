@@ -1,7 +1,6 @@
 //! Our course beside the expected one.
 
 use std::collections::BTreeSet;
-use std::fmt::{self, Display, Formatter};
 
 use super::course::Course;
 use super::expected::{Expected, Field};
@@ -50,27 +49,47 @@ impl Difference {
     }
 }
 
-impl Display for Difference {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let list = |values: &[String]| -> String {
-            let lines = values.iter().map(|value| format!("\n        {value}"));
-            lines.collect()
-        };
+impl Difference {
+    fn what(&self) -> String {
+        let field = &self.field;
         match &self.how {
-            How::Missing(value) => write!(f, "  {}: missing: {value}", self.field)?,
-            How::Unexpected(value) => write!(f, "  {}: not in Argo's: {value}", self.field)?,
+            How::Missing(value) => format!("  {field}: missing: {value}\n"),
+            How::Unexpected(value) => format!("  {field}: not in Argo's: {value}\n"),
             How::Ends { expected, ours } => {
-                return write!(
-                    f,
-                    "  {}: ends otherwise\n      Argo: {expected}\n      ours: {ours}",
-                    self.field
-                );
+                format!("  {field}: ends otherwise\n      Argo: {expected}\n      ours: {ours}\n")
             }
-            How::Failed(why) => return write!(f, "  not played to its end: {why}"),
+            How::Failed(why) => format!("  not played to its end: {why}\n"),
         }
-        write!(f, "\n      Argo's course:{}", list(&self.expected))?;
-        write!(f, "\n      ours:{}", list(&self.ours))
     }
+
+    fn courses(&self) -> String {
+        let list = |values: &[String]| -> String {
+            let lines = values.iter().map(|value| format!("        {value}\n"));
+            lines.collect::<Vec<_>>().concat()
+        };
+        if self.expected.is_empty() && self.ours.is_empty() {
+            return String::new();
+        }
+        format!(
+            "      Argo's course:\n{}      ours:\n{}",
+            list(&self.expected),
+            list(&self.ours)
+        )
+    }
+}
+
+/// All differences of a scenario, for people: those of one field together.
+pub fn told(differences: &[Difference]) -> String {
+    let mut text = String::new();
+    for (at, difference) in differences.iter().enumerate() {
+        let next = differences.get(at + 1);
+        let more = next.is_some_and(|next| next.field == difference.field);
+        text.push_str(&difference.what());
+        if !more {
+            text.push_str(&difference.courses());
+        }
+    }
+    text
 }
 
 /// Every difference.
@@ -124,7 +143,11 @@ fn first_missing(required: &[String], sequence: &[String]) -> Option<String> {
 
 fn unexpected(field: &Field, sequence: &[String]) -> BTreeSet<String> {
     let known = |value: &&String| field.required.contains(value) || field.allowed.contains(*value);
-    sequence.iter().filter(|value| !known(value)).cloned().collect()
+    sequence
+        .iter()
+        .filter(|value| !known(value))
+        .cloned()
+        .collect()
 }
 
 #[cfg(test)]
@@ -159,7 +182,10 @@ mod tests {
                 failure: None,
             };
             let found = compare(&expected, &ours);
-            found.into_iter().map(|difference| difference.how).collect::<Vec<_>>()
+            found
+                .into_iter()
+                .map(|difference| difference.how)
+                .collect::<Vec<_>>()
         };
         let (missing, much) = (
             |value: &str| How::Missing(value.to_owned()),

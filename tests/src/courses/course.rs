@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde::Serialize;
 use serde_json::Value;
 
 use super::fields::{self, ABSENT};
 use super::symbols::{HASH, Symbols};
 
 /// What happened in one namespace.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub struct Course {
     /// Per followed field, its values, each different from the one before.
     pub sequences: BTreeMap<String, Vec<String>>,
@@ -87,7 +88,12 @@ impl Happening {
     }
 
     fn event(&mut self, event: &Value) {
-        let at = |path: &str| event.pointer(path).and_then(Value::as_str).unwrap_or_default();
+        let at = |path: &str| {
+            event
+                .pointer(path)
+                .and_then(Value::as_str)
+                .unwrap_or_default()
+        };
         let kind = at("/involvedObject/kind");
         if !matches!(kind, "Rollout" | "AnalysisRun" | "Experiment") {
             return;
@@ -147,8 +153,11 @@ impl Happening {
 
     /// What there is now, in lines, for messages.
     pub fn state(&self) -> String {
-        let line = |(name, value): (&String, &String)| format!("  {name}: {value}\n");
-        self.course.end.iter().map(line).collect()
+        let there = self.course.end.iter().filter(|(_, value)| *value != ABSENT);
+        let lines: Vec<String> = there
+            .map(|(name, value)| format!("      {name}: {value}"))
+            .collect();
+        lines.join("\n")
     }
 
     /// What happened.

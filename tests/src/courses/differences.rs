@@ -52,10 +52,12 @@ impl Deliberate {
 }
 
 fn fits(patterns: &[String], text: &str) -> bool {
-    patterns.iter().any(|pattern| match pattern.strip_suffix('*') {
-        Some(begin) => text.starts_with(begin),
-        None => pattern == text,
-    })
+    patterns
+        .iter()
+        .any(|pattern| match pattern.strip_suffix('*') {
+            Some(begin) => text.starts_with(begin),
+            None => pattern == text,
+        })
 }
 
 /// What is left when the deliberate differences are taken away.
@@ -65,9 +67,14 @@ pub fn undeliberate(
     differences: Vec<Difference>,
 ) -> Vec<Difference> {
     let covered = |difference: &Difference| {
-        deliberate.iter().any(|one| one.covers(scenario, difference))
+        deliberate
+            .iter()
+            .any(|one| one.covers(scenario, difference))
     };
-    differences.into_iter().filter(|difference| !covered(difference)).collect()
+    differences
+        .into_iter()
+        .filter(|difference| !covered(difference))
+        .collect()
 }
 
 /// Scenarios that are known to differ, by name.
@@ -75,5 +82,8 @@ pub fn open() -> BTreeSet<String> {
     let file = super::directory().join("open.txt");
     let text = std::fs::read_to_string(file).unwrap_or_default();
     let lines = text.lines().map(str::trim);
-    lines.filter(|line| !line.is_empty() && !line.starts_with('#')).map(str::to_owned).collect()
+    lines
+        .filter(|line| !line.is_empty() && !line.starts_with('#'))
+        .map(str::to_owned)
+        .collect()
 }

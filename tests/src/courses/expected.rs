@@ -51,7 +51,9 @@ impl Expected {
         let followed = courses.iter().flat_map(|course| course.sequences.keys());
         let ends = courses.iter().flat_map(|course| course.end.keys());
         let names: BTreeSet<&String> = followed.chain(ends).collect();
-        let fields = names.into_iter().map(|name| (name.clone(), Field::of(name, courses)));
+        let fields = names
+            .into_iter()
+            .map(|name| (name.clone(), Field::of(name, courses)));
         Self {
             scenario: scenario.digest.clone(),
             recordings: courses.len(),
@@ -71,18 +73,21 @@ impl Expected {
     ///
     /// When that cannot be done.
     pub fn save(&self, scenario: &Scenario) {
-        let mut lines = format!(
-            "{{\"scenario\":\"{}\",\"recordings\":{},\"fields\":{{\n",
-            self.scenario, self.recordings
-        );
         // One line for each field, so that a change can be read in a diff.
-        let last = self.fields.len();
-        for (at, (name, field)) in self.fields.iter().enumerate() {
-            let field = serde_json::to_string(field).expect("JSON");
-            let comma = if at + 1 == last { "" } else { "," };
-            lines.push_str(&format!("{}:{field}{comma}\n", serde_json::json!(name)));
-        }
-        lines.push_str("}}\n");
+        let lines: Vec<String> = self
+            .fields
+            .iter()
+            .map(|(name, field)| {
+                let field = serde_json::to_string(field).expect("JSON");
+                format!("{}:{field}", serde_json::json!(name))
+            })
+            .collect();
+        let lines = format!(
+            "{{\"scenario\":\"{}\",\"recordings\":{},\"fields\":{{\n{}\n}}}}\n",
+            self.scenario,
+            self.recordings,
+            lines.join(",\n"),
+        );
         std::fs::write(file(scenario), lines).expect("a writable file");
     }
 }
@@ -106,7 +111,10 @@ impl Field {
             .iter()
             .fold((*first).clone(), |common, other| in_common(&common, other));
         let all: BTreeSet<String> = sequences.iter().flat_map(|s| s.iter().cloned()).collect();
-        let allowed = all.into_iter().filter(|value| !required.contains(value)).collect();
+        let allowed = all
+            .into_iter()
+            .filter(|value| !required.contains(value))
+            .collect();
         let ends: BTreeSet<Option<&String>> =
             courses.iter().map(|course| course.end.get(name)).collect();
         let end = if ends.len() == 1 {

@@ -151,6 +151,12 @@ impl Reader<'_> {
     }
 
     fn finally_value(&mut self, field: &str, value: String) {
+        // Go leaves zeros away.
+        let value = if value == "0" {
+            ABSENT.to_owned()
+        } else {
+            value
+        };
         let name = format!("{}.{field}", self.prefix);
         self.fields.finals.push((name, value));
     }
@@ -257,10 +263,7 @@ impl Reader<'_> {
             let key = key.replace('/', "~1");
             format!("/metadata/annotations/{key}")
         };
-        self.follow(
-            "revision",
-            &annotation("rollout.argoproj.io/revision"),
-        );
+        self.follow("revision", &annotation("rollout.argoproj.io/revision"));
         let deadline = match self.at(&annotation("scale-down-deadline")) {
             none if none == ABSENT => none,
             _ => "set".to_owned(),
@@ -273,7 +276,10 @@ impl Reader<'_> {
         self.finally("labels", "/metadata/labels");
         self.finally("selector", "/spec/selector");
         self.finally("template.labels", "/spec/template/metadata/labels");
-        self.finally("template.annotations", "/spec/template/metadata/annotations");
+        self.finally(
+            "template.annotations",
+            "/spec/template/metadata/annotations",
+        );
         self.finally("template.affinity", "/spec/template/spec/affinity");
         self.finally("template.image", "/spec/template/spec/containers/0/image");
         self.finally("owner", "/metadata/ownerReferences/0/kind");
@@ -351,7 +357,10 @@ const ROLLOUT_FOLLOWED: &[(&str, &str)] = &[
     ("stablePingPong", "/status/canary/stablePingPong"),
     ("blueGreen.active", "/status/blueGreen/activeSelector"),
     ("blueGreen.preview", "/status/blueGreen/previewSelector"),
-    ("blueGreen.checkpoint", "/status/blueGreen/scaleUpPreviewCheckPoint"),
+    (
+        "blueGreen.checkpoint",
+        "/status/blueGreen/scaleUpPreviewCheckPoint",
+    ),
     ("replicas", "/spec/replicas"),
     ("paused", "/spec/paused"),
 ];
@@ -365,7 +374,10 @@ const ROLLOUT_FINAL: &[(&str, &str)] = &[
     ("status.selector", "/status/selector"),
     ("status.collisionCount", "/status/collisionCount"),
     ("status.abortedAt", "/status/abortedAt"),
-    ("status.workloadObservedGeneration", "/status/workloadObservedGeneration"),
+    (
+        "status.workloadObservedGeneration",
+        "/status/workloadObservedGeneration",
+    ),
     (
         "revision",
         "/metadata/annotations/rollout.argoproj.io~1revision",
@@ -382,9 +394,18 @@ const ROLLOUT_FINAL: &[(&str, &str)] = &[
 
 const RUN_STATUSES: &[(&str, &str)] = &[
     ("stepRun", "/status/canary/currentStepAnalysisRunStatus"),
-    ("backgroundRun", "/status/canary/currentBackgroundAnalysisRunStatus"),
-    ("prePromotionRun", "/status/blueGreen/prePromotionAnalysisRunStatus"),
-    ("postPromotionRun", "/status/blueGreen/postPromotionAnalysisRunStatus"),
+    (
+        "backgroundRun",
+        "/status/canary/currentBackgroundAnalysisRunStatus",
+    ),
+    (
+        "prePromotionRun",
+        "/status/blueGreen/prePromotionAnalysisRunStatus",
+    ),
+    (
+        "postPromotionRun",
+        "/status/blueGreen/postPromotionAnalysisRunStatus",
+    ),
 ];
 
 const RUN_FINAL: &[(&str, &str)] = &[

@@ -201,7 +201,9 @@ impl Play<'_> {
         let rollout = self.stage.get("Rollout", "web").await?;
         let status = &rollout["status"];
         if status["currentPodHash"] != status["stableRS"] {
-            self.stage.patch_status(&json!({"promoteFull": true})).await?;
+            self.stage
+                .patch_status(&json!({"promoteFull": true}))
+                .await?;
         }
         self.unpause(&rollout).await
     }
@@ -250,7 +252,8 @@ impl Play<'_> {
                 self.changed().await;
             }
         });
-        came.await.map_err(|_| self.never(&format!("{conditions:?}")))
+        came.await
+            .map_err(|_| self.never(&format!("{conditions:?}")))
     }
 
     async fn settle(&mut self, quiet: Duration) -> Result<(), PlayError> {

@@ -165,7 +165,11 @@ fn cluster(
     let client = server.client();
     let pretend = Pretend::new(READY_AFTER);
     pretend.never_ready(Labels::from([("ready".to_owned(), "never".to_owned())]));
-    tasks.spawn(local::controllers::run_all(client.clone(), clock, stop.clone()));
+    tasks.spawn(local::controllers::run_all(
+        client.clone(),
+        clock,
+        stop.clone(),
+    ));
     let kubelet = Kubelet {
         client: client.clone(),
         clock,
@@ -202,7 +206,10 @@ impl Ours {
 
     /// As SIGKILL would: nothing of it runs any more.
     fn kill(&self) {
-        self.now.lock().unwrap_or_else(PoisonError::into_inner).cancel();
+        self.now
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .cancel();
     }
 
     fn restart(&self) {
@@ -233,7 +240,10 @@ async fn discover(client: Client, traffic: Arc<Pretended>) {
 }
 
 fn is_ready(pod: &Pod) -> bool {
-    let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_ref());
+    let conditions = pod
+        .status
+        .as_ref()
+        .and_then(|status| status.conditions.as_ref());
     pod.metadata.deletion_timestamp.is_none()
         && conditions.is_some_and(|conditions| {
             let ready = |condition: &k8s_openapi::api::core::v1::PodCondition| {

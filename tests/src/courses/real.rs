@@ -16,6 +16,7 @@ use k8s_openapi::api::core::v1::Namespace;
 use kube::api::{DeleteParams, ObjectMeta, PostParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client, Config};
+use rustix::process::{Pid, Signal, kill_process_group};
 use serde_json::Value;
 use tokio::process::{Child, Command};
 use tokio::sync::{Mutex, Semaphore};
@@ -29,7 +30,7 @@ use super::scenario::Scenario;
 use super::stage::{Events, Restart, Stage};
 
 /// How long anything may take that has no limit of its own: the machine may be busy.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 /// A controller as a program.
 pub trait Program: Send + Sync + 'static {
@@ -101,7 +102,11 @@ impl Real {
     pub async fn play(self: &Arc<Self>, scenarios: &[Scenario], round: usize) -> Vec<Course> {
         let mut courses = vec![Course::default(); scenarios.len()];
         for restarts in [true, false] {
-            let whole = if restarts { None } else { Some(self.start(None, 0).await) };
+            let whole = if restarts {
+                None
+            } else {
+                Some(self.start(None, 0).await)
+            };
             let mut playing = JoinSet::new();
             for (at, scenario) in scenarios.iter().enumerate() {
                 if scenario.restarts_controller() == restarts {
@@ -131,7 +136,10 @@ impl Real {
             },
             ..Namespace::default()
         };
-        namespaces.create(&PostParams::default(), &object).await.expect("a namespace");
+        namespaces
+            .create(&PostParams::default(), &object)
+            .await
+            .expect("a namespace");
         let number = u16::try_from(at + 1).expect("few scenarios");
         let own = if scenario.restarts_controller() {
             Some(self.start(Some(&namespace), number).await)
@@ -151,7 +159,9 @@ impl Real {
         };
         let course = play(&stage, scenario).await;
         // A namespace that goes away takes its Rollouts along; nobody waits for it.
-        let _ = namespaces.delete(&namespace, &DeleteParams::background()).await;
+        let _ = namespaces
+            .delete(&namespace, &DeleteParams::background())
+            .await;
         if let Some(own) = own {
             own.kill().await;
         }
@@ -163,11 +173,14 @@ impl Real {
         let (program, namespace) = (self.program.clone(), namespace.to_owned());
         // Asked once beforehand, for whether it is to be asked at the end.
         program.events(&log, &namespace)?;
-        Some(Arc::new(move || program.events(&log, &namespace).unwrap_or_default()))
+        Some(Arc::new(move || {
+            program.events(&log, &namespace).unwrap_or_default()
+        }))
     }
 
     fn log(&self, namespace: Option<&str>) -> PathBuf {
-        self.logs.join(format!("{}.log", namespace.unwrap_or("controller")))
+        self.logs
+            .join(format!("{}.log", namespace.unwrap_or("controller")))
     }
 
     async fn start(&self, namespace: Option<&str>, number: u16) -> Arc<Running> {
@@ -199,21 +212,30 @@ fn restart(running: Option<Arc<Running>>) -> Restart {
 
 impl Running {
     async fn start(&self) {
-        let log = std::fs::OpenOptions::new().create(true).append(true).open(&self.log);
+        let log = std::fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(&self.log);
         let log = log.expect("a log");
         let mut command = self.program.command(self.namespace.as_deref(), self.number);
         command
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("a second handle"))
             .stderr(log)
+            // With what it starts: Argo's has a process for each plugin.
+            .process_group(0)
             .kill_on_drop(true);
         *self.child.lock().await = Some(command.spawn().expect("a controller"));
     }
 
     async fn kill(&self) {
         if let Some(mut child) = self.child.lock().await.take() {
+            let group = child
+                .id()
+                .and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?));
             // It may have ended by itself; its log says why.
-            let _ = child.kill().await;
+            let _ = group.map(|group| kill_process_group(group, Signal::KILL));
+            let _ = child.wait().await;
         }
     }
 }

@@ -51,8 +51,18 @@ const WATCHED: &[(&str, &str, &str, &str)] = &[
 /// When it is none that scenarios use.
 pub fn resource(kind: &str) -> ApiResource {
     let more = [
-        ("argoproj.io", "v1alpha1", "AnalysisTemplate", "analysistemplates"),
-        ("argoproj.io", "v1alpha1", "ClusterAnalysisTemplate", "clusteranalysistemplates"),
+        (
+            "argoproj.io",
+            "v1alpha1",
+            "AnalysisTemplate",
+            "analysistemplates",
+        ),
+        (
+            "argoproj.io",
+            "v1alpha1",
+            "ClusterAnalysisTemplate",
+            "clusteranalysistemplates",
+        ),
         ("", "v1", "PodTemplate", "podtemplates"),
         ("", "v1", "Secret", "secrets"),
         ("", "v1", "ConfigMap", "configmaps"),

@@ -90,12 +90,15 @@ impl Stage {
     pub async fn list(&self, kind: &str) -> Result<Vec<Value>, kube::Error> {
         let list = self.api(kind).list(&ListParams::default()).await?;
         let values = list.items.into_iter().map(serde_json::to_value);
-        values.collect::<Result<_, _>>().map_err(kube::Error::SerdeError)
+        values
+            .collect::<Result<_, _>>()
+            .map_err(kube::Error::SerdeError)
     }
 
     /// A merge patch.
     pub async fn patch(&self, kind: &str, name: &str, patch: &Value) -> Result<(), kube::Error> {
-        self.write((kind, name, ""), &Patch::Merge(patch.clone())).await
+        self.write((kind, name, ""), &Patch::Merge(patch.clone()))
+            .await
     }
 
     /// A merge patch of the Rollout's status.
@@ -127,7 +130,10 @@ impl Stage {
         loop {
             let written = match subresource {
                 "" => api.patch(name, &params, patch).await.map(drop),
-                part => api.patch_subresource(part, name, &params, patch).await.map(drop),
+                part => api
+                    .patch_subresource(part, name, &params, patch)
+                    .await
+                    .map(drop),
             };
             tried += 1;
             match written {

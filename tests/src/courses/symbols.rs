@@ -99,7 +99,10 @@ mod tests {
                 "at 2026-11-24T09:00:00Z and 2026-11-24T09:00:00.12+01:00",
                 "at <time> and <time>",
             ),
-            ("c-7/0a1b2c3d-0000-4000-8000-0123456789ab.x.1", "<namespace>/<uid>.x.1"),
+            (
+                "c-7/0a1b2c3d-0000-4000-8000-0123456789ab.x.1",
+                "<namespace>/<uid>.x.1",
+            ),
         ];
         for (text, expected) in table {
             assert_eq!(symbols.text(text), expected);
