@@ -23,6 +23,8 @@ const FIRST_PORT: u16 = 20_000;
 static STARTS: AtomicUsize = AtomicUsize::new(0);
 /// The argument that makes this program our controller.
 const CONTROLLER: &str = "controller";
+/// The argument that makes it our proxy.
+const PROXY: &str = "proxy";
 
 #[derive(Debug, Parser)]
 enum What {
@@ -62,9 +64,16 @@ struct Ours;
 
 fn main() -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().collect();
-    if arguments.get(1).is_some_and(|first| first == CONTROLLER) {
-        let program = std::iter::once(OsString::from("sluice-controller"));
-        return controller::run::main_from(program.chain(arguments.into_iter().skip(2)));
+    let first = arguments.get(1).cloned().unwrap_or_default();
+    let as_typed = |name: &str| -> Vec<OsString> {
+        let rest = arguments.iter().skip(2).cloned();
+        std::iter::once(OsString::from(name)).chain(rest).collect()
+    };
+    if first == CONTROLLER {
+        return controller::run::main_from(as_typed("sluice-controller"));
+    }
+    if first == PROXY {
+        return proxy::run::main_from(as_typed("sluice-proxy"));
     }
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -141,6 +150,7 @@ async fn record(options: &Record) -> ExitCode {
 async fn replay(which: &Which) -> ExitCode {
     let scenarios = which.scenarios();
     let real = connect(Arc::new(Ours), which).await;
+    real.install_kinds().await;
     let courses = real.play(&scenarios, 0).await;
     let (deliberate, open) = (Deliberate::all(), differences::open());
     let mut good = true;
@@ -208,6 +218,10 @@ impl Program for Argo {
         command
     }
 
+    fn proxy(&self, _: &str, _: u16) -> Option<Command> {
+        None
+    }
+
     fn events(&self, log: &Path, namespace: &str) -> Option<Vec<Value>> {
         let text = std::fs::read_to_string(log).unwrap_or_default();
         let lines = text.lines().filter(|line| line.contains(namespace));
@@ -255,6 +269,20 @@ impl Program for Ours {
             command.args(["--namespaced", "--namespace", namespace]);
         }
         command
+    }
+
+    fn proxy(&self, namespace: &str, number: u16) -> Option<Command> {
+        let mut command = Command::new(std::env::current_exe().expect("this program"));
+        command.args([PROXY, "--workers=1", "--proxy-name=one"]);
+        for listener in ["--listen", "--status", "--admin"] {
+            command.arg(listener).arg("127.0.0.1:0");
+        }
+        command.arg("--fleet").arg(format!("{namespace}/web"));
+        let uplink = FIRST_PORT + 2 * number + 1;
+        command
+            .arg("--controller")
+            .arg(format!("http://127.0.0.1:{uplink}"));
+        Some(command)
     }
 
     fn events(&self, _: &Path, _: &str) -> Option<Vec<Value>> {

@@ -13,8 +13,11 @@ use controller::clock::Clock;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use k8s_openapi::api::core::v1::Namespace;
-use kube::api::{DeleteParams, ObjectMeta, PostParams};
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::ResourceExt as _;
+use kube::api::{DeleteParams, ObjectMeta, Patch, PatchParams, PostParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::runtime::wait::{await_condition, conditions::is_crd_established};
 use kube::{Api, Client, Config};
 use rustix::process::{Pid, Signal, kill_process_group};
 use serde_json::Value;
@@ -38,6 +41,10 @@ pub trait Program: Send + Sync + 'static {
     /// that may run at the same time.
     fn command(&self, namespace: Option<&str>, number: u16) -> Command;
 
+    /// A proxy for the Rollout `web` of a namespace, for the controller of that number; `None` if it
+    /// needs none.
+    fn proxy(&self, namespace: &str, number: u16) -> Option<Command>;
+
     /// The events of a namespace that its log tells of, as objects; `None` if what arrives is all.
     fn events(&self, log: &Path, namespace: &str) -> Option<Vec<Value>>;
 }
@@ -54,11 +61,9 @@ pub struct Real {
     _tasks: JoinSet<()>,
 }
 
-/// A controller that runs.
+/// A process that runs, and can be killed and started again.
 struct Running {
-    program: Arc<dyn Program>,
-    namespace: Option<String>,
-    number: u16,
+    command: Box<dyn Fn() -> Command + Send + Sync>,
     log: PathBuf,
     child: Mutex<Option<Child>>,
 }
@@ -91,6 +96,24 @@ impl Real {
             logs,
             at_once: Arc::new(Semaphore::new(at_once)),
             _tasks: tasks,
+        }
+    }
+
+    /// Makes our kinds known to the cluster.
+    ///
+    /// # Panics
+    ///
+    /// When the cluster refuses them.
+    pub async fn install_kinds(&self) {
+        let api: Api<CustomResourceDefinition> = Api::all(self.client.clone());
+        let params = PatchParams::apply("courses").force();
+        for kind in crds::all() {
+            let name = kind.name_any();
+            let applied = api.patch(&name, &params, &Patch::Apply(&kind)).await;
+            applied.expect("one of our kinds");
+            let known = await_condition(api.clone(), &name, is_crd_established());
+            let known = tokio::time::timeout(PATIENCE, known).await;
+            known.expect("in time").expect("a watch");
         }
     }
 
@@ -146,6 +169,9 @@ impl Real {
         } else {
             None
         };
+        let proxy = self
+            .proxy(scenario, &namespace, own.as_ref().map_or(0, |_| number))
+            .await;
         let stage = Stage {
             client: self.client.clone(),
             namespace: namespace.clone(),
@@ -162,8 +188,8 @@ impl Real {
         let _ = namespaces
             .delete(&namespace, &DeleteParams::background())
             .await;
-        if let Some(own) = own {
-            own.kill().await;
+        for process in own.iter().chain(&proxy) {
+            process.kill().await;
         }
         course
     }
@@ -184,15 +210,25 @@ impl Real {
     }
 
     async fn start(&self, namespace: Option<&str>, number: u16) -> Arc<Running> {
-        let running = Arc::new(Running {
-            program: self.program.clone(),
-            namespace: namespace.map(str::to_owned),
-            number,
-            log: self.log(namespace),
-            child: Mutex::new(None),
-        });
-        running.start().await;
-        running
+        let (program, of) = (self.program.clone(), namespace.map(str::to_owned));
+        let command = move || program.command(of.as_deref(), number);
+        Running::start_with(Box::new(command), self.log(namespace)).await
+    }
+
+    async fn proxy(
+        &self,
+        scenario: &Scenario,
+        namespace: &str,
+        controller: u16,
+    ) -> Option<Arc<Running>> {
+        let wanted = scenario.is_routed() && self.program.proxy(namespace, controller).is_some();
+        let (program, of) = (self.program.clone(), namespace.to_owned());
+        let command = move || program.proxy(&of, controller).expect("as before");
+        let log = self.logs.join(format!("{namespace}.proxy.log"));
+        match wanted {
+            true => Some(Running::start_with(Box::new(command), log).await),
+            false => None,
+        }
     }
 }
 
@@ -211,13 +247,26 @@ fn restart(running: Option<Arc<Running>>) -> Restart {
 // === impl Running ===
 
 impl Running {
+    async fn start_with(
+        command: Box<dyn Fn() -> Command + Send + Sync>,
+        log: PathBuf,
+    ) -> Arc<Self> {
+        let running = Arc::new(Self {
+            command,
+            log,
+            child: Mutex::new(None),
+        });
+        running.start().await;
+        running
+    }
+
     async fn start(&self) {
         let log = std::fs::OpenOptions::new()
             .create(true)
             .append(true)
             .open(&self.log);
         let log = log.expect("a log");
-        let mut command = self.program.command(self.namespace.as_deref(), self.number);
+        let mut command = (self.command)();
         command
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("a second handle"))
@@ -225,7 +274,7 @@ impl Running {
             // With what it starts: Argo's has a process for each plugin.
             .process_group(0)
             .kill_on_drop(true);
-        *self.child.lock().await = Some(command.spawn().expect("a controller"));
+        *self.child.lock().await = Some(command.spawn().expect("a program"));
     }
 
     async fn kill(&self) {
