@@ -22,6 +22,7 @@ use k8s_openapi::api::core::v1::{Pod, Secret, Service};
 use crate::fleets::Published;
 use crate::traffic::{RolloutKey, TrafficOrder};
 
+pub(crate) use ordered::from_status as order_of_status;
 pub use plan::plan;
 pub use shape::Shape;
 pub use watch::{Scope, Watches};

@@ -9,6 +9,7 @@
 
 mod block;
 mod metric;
+mod place;
 mod routing;
 
 use std::fmt;
@@ -16,6 +17,7 @@ use std::fmt;
 use serde_json::Value;
 
 pub use metric::{Comparison, OnInsufficient, ProxyMetric, ProxyTest};
+pub use place::{ANNOTATION_PATH, CANARY_PATH, annotation};
 pub use routing::{
     Fuse, Override, OverrideBy, OverrideValue, PortRef, Protocol, ProxyRouting, Sticky, Trust,
 };

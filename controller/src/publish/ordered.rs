@@ -20,7 +20,7 @@ pub(super) fn key_of(rollout: &Rollout) -> RolloutKey {
 }
 
 /// The order that the status stands for; none before there is any revision.
-pub(super) fn from_status(rollout: &Rollout) -> Option<TrafficOrder> {
+pub(crate) fn from_status(rollout: &Rollout) -> Option<TrafficOrder> {
     let status = rollout.status.as_ref()?;
     let filled = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
     let current = filled(&status.current_pod_hash);
@@ -30,6 +30,10 @@ pub(super) fn from_status(rollout: &Rollout) -> Option<TrafficOrder> {
         .canary
         .as_ref()
         .and_then(|canary| canary.weights.as_ref());
+    let strategy = rollout.spec.strategy.as_ref()?;
+    if strategy.blue_green.is_some() {
+        return Some(blue_green(rollout, stable, canary));
+    }
     // A weight that was for another canary is not for this one.
     let weight = weights
         .map(|weights| &weights.canary)
@@ -37,14 +41,7 @@ pub(super) fn from_status(rollout: &Rollout) -> Option<TrafficOrder> {
         .map_or(0, |destination| {
             u32::try_from(destination.weight).unwrap_or_default()
         });
-    let routing = rollout
-        .spec
-        .strategy
-        .as_ref()?
-        .canary
-        .as_ref()?
-        .traffic_routing
-        .as_ref()?;
+    let routing = strategy.canary.as_ref()?.traffic_routing.as_ref()?;
     let aborted = status.abort == Some(true);
     Some(TrafficOrder {
         rollout: key_of(rollout),
@@ -59,6 +56,26 @@ pub(super) fn from_status(rollout: &Rollout) -> Option<TrafficOrder> {
         },
         canary,
     })
+}
+
+/// Blue-green has no weights in its status, but which pods are active.
+fn blue_green(rollout: &Rollout, stable: String, canary: Option<String>) -> TrafficOrder {
+    let status = rollout.status.as_ref();
+    let active = status.and_then(|status| status.blue_green.as_ref()?.active_selector.clone());
+    let active = active.filter(|active| !active.is_empty());
+    let switched = canary.is_some() && active == canary;
+    // Between two switches, what serves is neither the newest nor what an abort goes back to.
+    let old = active.filter(|_| canary.is_some() && !switched);
+    let old = old.unwrap_or(stable);
+    TrafficOrder {
+        rollout: key_of(rollout),
+        uid: rollout.uid().unwrap_or_default(),
+        canary: canary.filter(|canary| *canary != old),
+        stable: old,
+        weight: if switched { 100 } else { 0 },
+        max_weight: 100,
+        header_routes: Vec::new(),
+    }
 }
 
 /// The routes that the steps up to the current one have set, in the order of `managedRoutes`.

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crds::plugin::{self, OverrideBy, OverrideValue, PortRef, ProxyRouting, Trust};
+use crds::plugin::{self, FieldError, OverrideBy, OverrideValue, PortRef, ProxyRouting, Trust};
 use crds::{PLUGIN_NAME, Rollout};
 use k8s_openapi::api::core::v1::{Secret, Service, ServicePort};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
@@ -16,9 +16,6 @@ use uplink::document::{
 use uplink::proto::KeyPair;
 
 use super::{Objects, Problem};
-
-/// Where the plugin block stands.
-const BLOCK: &str = "spec.strategy.canary.trafficRouting.plugins.sluice/proxy";
 
 /// The cookie that keeps a user on one side, where no name is given.
 const DEFAULT_COOKIE: &str = "sluice";
@@ -80,23 +77,50 @@ fn by_name<K: kube::ResourceExt>(objects: &[Arc<K>]) -> BTreeMap<String, &K> {
 impl Shape {
     /// Reads a Rollout; `None` where our proxies have nothing to do with it.
     pub(super) fn of(rollout: &Rollout, index: &Index<'_>) -> Option<Result<Self, Problem>> {
-        let canary = rollout.spec.strategy.as_ref()?.canary.as_ref()?;
-        let block = canary.traffic_routing.as_ref()?.sluice_proxy()?;
-        let service = canary
-            .stable_service
-            .as_ref()
-            .or(canary.canary_service.as_ref());
-        Some(read(rollout, block, service.map(String::as_str), index))
+        let routing = ProxyRouting::of(rollout)?;
+        let service = service(rollout);
+        Some(read(rollout, routing, service.as_deref(), index))
+    }
+}
+
+/// The Service that says where pods listen: any of those that the Rollout manages.
+fn service(rollout: &Rollout) -> Option<String> {
+    let strategy = rollout.spec.strategy.as_ref()?;
+    if let Some(blue_green) = &strategy.blue_green {
+        return Some(blue_green.active_service.clone());
+    }
+    let canary = strategy.canary.as_ref()?;
+    let ping = canary
+        .ping_pong
+        .as_ref()
+        .map(|services| &services.ping_service);
+    let services = [
+        canary.stable_service.as_ref(),
+        canary.canary_service.as_ref(),
+        ping,
+    ];
+    services
+        .into_iter()
+        .flatten()
+        .find(|name| !name.is_empty())
+        .cloned()
+}
+
+/// Where the block stands.
+fn block(rollout: &Rollout) -> &'static str {
+    match plugin::annotation(rollout) {
+        Some(_) => plugin::ANNOTATION_PATH,
+        None => plugin::CANARY_PATH,
     }
 }
 
 fn read(
     rollout: &Rollout,
-    block: &serde_json::Value,
+    routing: Result<ProxyRouting, Vec<FieldError>>,
     service: Option<&str>,
     index: &Index<'_>,
 ) -> Result<Shape, Problem> {
-    let routing = ProxyRouting::parse(block, BLOCK).map_err(|errors| {
+    let routing = routing.map_err(|errors| {
         let errors: Vec<_> = errors.iter().map(ToString::to_string).collect();
         problem("InvalidSpec", errors.join("; "))
     })?;
@@ -116,7 +140,7 @@ fn read(
                 format!("service {namespace}/{name} does not exist"),
             )
         })?;
-    let port = service_port(service, routing.port.as_ref())?;
+    let port = service_port(service, routing.port.as_ref(), block(rollout))?;
     let fleet = routing.fleet.clone().unwrap_or_else(|| rollout.name_any());
     let certificate = routing.tls_secret.as_deref();
     let certificate = certificate.map(|secret| certificate_of(&namespace, secret, &routing, index));
@@ -145,6 +169,7 @@ fn problem(reason: &'static str, message: String) -> Problem {
 fn service_port<'a>(
     service: &'a Service,
     wanted: Option<&PortRef>,
+    block: &str,
 ) -> Result<&'a ServicePort, Problem> {
     let ports = service
         .spec
@@ -161,10 +186,15 @@ fn service_port<'a>(
             ports.iter().find(|port| port.port == i32::from(*number))
         }
     };
-    found.ok_or_else(|| problem("InvalidSpec", no_port(service, wanted, ports)))
+    found.ok_or_else(|| problem("InvalidSpec", no_port(service, wanted, ports, block)))
 }
 
-fn no_port(service: &Service, wanted: Option<&PortRef>, ports: &[ServicePort]) -> String {
+fn no_port(
+    service: &Service,
+    wanted: Option<&PortRef>,
+    ports: &[ServicePort],
+    block: &str,
+) -> String {
     let known: Vec<_> = ports
         .iter()
         .map(|port| match &port.name {
@@ -175,12 +205,12 @@ fn no_port(service: &Service, wanted: Option<&PortRef>, ports: &[ServicePort]) -
     let (known, name) = (known.join(", "), service.name_any());
     match wanted {
         None if ports.is_empty() => format!("service {name} has no ports"),
-        None => format!("{BLOCK}.port is required: service {name} has several ports, {known}"),
+        None => format!("{block}.port is required: service {name} has several ports, {known}"),
         Some(PortRef::Name(port)) => {
-            format!("{BLOCK}.port: service {name} has no port {port:?}, only {known}")
+            format!("{block}.port: service {name} has no port {port:?}, only {known}")
         }
         Some(PortRef::Number(port)) => {
-            format!("{BLOCK}.port: service {name} has no port {port}, only {known}")
+            format!("{block}.port: service {name} has no port {port}, only {known}")
         }
     }
 }

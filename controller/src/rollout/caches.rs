@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crds::plugin::{PLUGIN_NAME, ProxyRouting};
+use crds::plugin::ProxyRouting;
 use crds::{AnalysisRun, AnalysisTemplate, ClusterAnalysisTemplate, Rollout};
 use k8s_openapi::api::apps::v1::ReplicaSet;
 use k8s_openapi::api::core::v1::Service;
@@ -200,9 +200,7 @@ impl Caches {
 
 /// The fleet and the hostnames that a Rollout claims.
 fn claim(rollout: &Rollout) -> Option<(String, Vec<String>)> {
-    let canary = rollout.spec.strategy.as_ref()?.canary.as_ref()?;
-    let block = canary.traffic_routing.as_ref()?.sluice_proxy()?;
-    let routing = ProxyRouting::parse(block, PLUGIN_NAME).ok()?;
+    let routing = ProxyRouting::of(rollout)?.ok()?;
     Some((
         routing.fleet.unwrap_or_else(|| rollout.name_any()),
         routing.hostnames,
@@ -213,8 +211,14 @@ fn claim(rollout: &Rollout) -> Option<(String, Vec<String>)> {
 pub(super) fn service_names(rollout: &Rollout) -> Vec<String> {
     let strategy = rollout.spec.strategy.as_ref();
     let canary = strategy.and_then(|strategy| strategy.canary.as_ref());
-    let names = canary
+    let blue_green = strategy.and_then(|strategy| strategy.blue_green.as_ref());
+    let canary = canary
         .into_iter()
-        .flat_map(|canary| [&canary.stable_service, &canary.canary_service]);
-    names.flatten().cloned().collect()
+        .flat_map(|canary| [&canary.stable_service, &canary.canary_service])
+        .flatten();
+    let blue_green = blue_green
+        .into_iter()
+        .flat_map(|way| [Some(&way.active_service), way.preview_service.as_ref()])
+        .flatten();
+    canary.chain(blue_green).cloned().collect()
 }

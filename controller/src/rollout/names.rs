@@ -13,7 +13,7 @@ pub const DESIRED_REPLICAS: &str = "rollout.argoproj.io/desired-replicas";
 pub const SCALE_DOWN_DEADLINE: &str = "scale-down-deadline";
 /// Which Rollout manages a Service's selector.
 pub const MANAGED_BY: &str = "argo-rollouts.argoproj.io/managed-by-rollouts";
-/// What an AnalysisRun is for: `Step` or `Background`.
+/// What an AnalysisRun is for: `Step`, `Background`, `PrePromotion` or `PostPromotion`.
 pub const ROLLOUT_TYPE: &str = "rollout-type";
 /// The step of an AnalysisRun.
 pub const STEP_INDEX: &str = "step-index";
@@ -32,9 +32,9 @@ pub fn replica_set(rollout: &str, hash: &str) -> String {
 }
 
 /// The name of a run, before anything is done about a taken one.
-pub fn analysis_run(rollout: &str, hash: &str, revision: i64, step: Option<usize>) -> String {
-    match step {
-        Some(step) => format!("{rollout}-{hash}-{revision}-{step}"),
+pub fn analysis_run(rollout: &str, hash: &str, revision: i64, infix: Option<&str>) -> String {
+    match infix {
+        Some(infix) => format!("{rollout}-{hash}-{revision}-{infix}"),
         None => format!("{rollout}-{hash}-{revision}"),
     }
 }
@@ -46,7 +46,7 @@ mod tests {
     #[test]
     fn names_are_argos() {
         assert_eq!(replica_set("web", "abc"), "web-abc");
-        assert_eq!(analysis_run("web", "abc", 3, Some(1)), "web-abc-3-1");
+        assert_eq!(analysis_run("web", "abc", 3, Some("1")), "web-abc-3-1");
         assert_eq!(analysis_run("web", "abc", 3, None), "web-abc-3");
     }
 }

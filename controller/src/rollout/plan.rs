@@ -21,6 +21,7 @@ mod scene;
 mod abort;
 mod revision;
 
+mod blue_green;
 mod canary;
 
 mod analysis;
@@ -168,13 +169,20 @@ pub fn plan(rollout: &Rollout, strategy: &Strategy, observed: &Observed, now: Ti
     if let Some(plan) = conditions::acknowledge(&scene) {
         return plan;
     }
+    let canary = match &strategy.way {
+        Way::Canary(canary) => canary,
+        Way::BlueGreen(way) if replicas::is_rescaled(&scene) => {
+            return blue_green::rescale(&scene, way, new);
+        }
+        Way::BlueGreen(way) => return blue_green::release(&scene, way, new),
+    };
     if scene.way_changed() {
         return revision::reset(&scene, new);
     }
     if replicas::is_rescaled(&scene) {
         return replicas::rescale(&scene);
     }
-    release(&scene)
+    canary::release(&scene, canary)
 }
 
 /// The next move of a Rollout whose spec is not: say so, and leave its pods alone.
@@ -185,15 +193,6 @@ pub fn refuse(
     now: Timestamp,
 ) -> Plan {
     refuse::plan(rollout, errors, observed, now)
-}
-
-/// Each way has its own order of things; what comes before and after is the same.
-fn release(scene: &Scene<'_>) -> Plan {
-    match &scene.strategy.way {
-        Way::Canary(canary) => canary::release(scene, canary),
-        // `spec` refuses it still.
-        Way::BlueGreen(_) => Plan::default(),
-    }
 }
 
 /// One change for each ReplicaSet: a second one would rely on a version that the first replaced.

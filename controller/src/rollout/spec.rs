@@ -19,10 +19,13 @@ use uplink::document::HeaderMatch;
 use super::hash;
 use super::observe::Observed;
 
+mod blue_green;
 mod pods;
 mod references;
 mod steps;
 mod unbuilt;
+
+pub use blue_green::{BlueGreen, Promotion};
 
 #[cfg(test)]
 mod tests;
@@ -112,15 +115,6 @@ pub struct Routing {
     pub min_pods: Option<i32>,
 }
 
-/// A full second set of pods, a look at it, then a switch.
-#[derive(Clone, Debug, PartialEq)]
-pub struct BlueGreen {
-    /// The Service that is switched to the promoted pods.
-    pub active_service: String,
-    /// The Service that points to the new pods at once.
-    pub preview_service: Option<String>,
-}
-
 /// A checked step.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Step {
@@ -191,11 +185,34 @@ pub fn check(rollout: &Rollout, observed: &Observed) -> Result<Strategy, Vec<Spe
 
 /// The way, as far as it is fine.
 fn check_way(rollout: &Rollout, errors: &mut Vec<SpecError>) -> Option<Way> {
-    let raw = unbuilt::canary(rollout, errors)?;
-    check_canary(raw, errors);
-    let steps = steps::check(raw, errors);
-    unbuilt::check(rollout, raw, errors);
-    Some(Way::Canary(canary(rollout, raw, steps)))
+    let strategy = rollout.spec.strategy.as_ref();
+    let raw = strategy.and_then(|strategy| strategy.canary.as_ref());
+    let blue_green = strategy.and_then(|strategy| strategy.blue_green.as_ref());
+    match (raw, blue_green) {
+        (Some(raw), None) => {
+            check_canary(raw, errors);
+            blue_green::check_absent(rollout, errors);
+            let steps = steps::check(raw, errors);
+            unbuilt::check(rollout, raw, errors);
+            Some(Way::Canary(canary(rollout, raw, steps)))
+        }
+        (None, Some(raw)) => {
+            unbuilt::check_blue_green(rollout, raw, errors);
+            Some(Way::BlueGreen(blue_green::check(rollout, raw, errors)))
+        }
+        (Some(_), Some(_)) => {
+            let text = "Multiple Strategies can not be listed";
+            let value = json!("blueGreen: true canary: true");
+            errors.push(SpecError::invalid("spec.strategy", value, text));
+            None
+        }
+        (None, None) => {
+            let text =
+                "Rollout has missing field '.spec.strategy.canary or .spec.strategy.blueGreen'";
+            errors.push(SpecError::required("spec.strategy", text));
+            None
+        }
+    }
 }
 
 fn check_canary(canary: &CanaryStrategy, errors: &mut Vec<SpecError>) {

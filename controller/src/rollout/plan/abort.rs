@@ -54,7 +54,7 @@ pub(super) fn decide(scene: &Scene<'_>) -> Abort {
     abort
 }
 
-fn is_forgiven(scene: &Scene<'_>) -> bool {
+pub(super) fn is_forgiven(scene: &Scene<'_>) -> bool {
     scene.was.aborted_at.is_some() && (scene.was.abort != Some(true) || scene.promote_full())
 }
 
@@ -102,7 +102,8 @@ pub(super) fn current<'a>(
         .then_some(run)
 }
 
-fn failure(kind: &str, run: &AnalysisRun) -> Option<String> {
+/// What a run that did not go well says.
+pub(super) fn failure(kind: &str, run: &AnalysisRun) -> Option<String> {
     let status = run.status.as_ref()?;
     if !matches!(
         status.phase,

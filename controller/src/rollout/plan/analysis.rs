@@ -19,6 +19,19 @@ use crate::rollout::spec::Step;
 /// How often the name of a run may be taken before we give up.
 const NAME_TRIES: usize = 100;
 
+/// What a run is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// The step with this index.
+    Step(usize),
+    /// Beside the steps.
+    Background,
+    /// Before blue-green's switch.
+    PrePromotion,
+    /// After it.
+    PostPromotion,
+}
+
 /// The runs of this pass.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Runs {
@@ -42,8 +55,8 @@ pub(super) fn plan(scene: &Scene<'_>, abort: &Abort, draft: &mut Draft) -> Runs 
             background: mirror(scene, was.1),
             inconclusive: false,
         };
-        cancel(scene, abort, &Runs::default(), draft);
-        collect(scene, &runs, draft);
+        cancel(scene, abort, &[], draft);
+        collect(scene, &runs.shown(), draft);
         return runs;
     }
     let mut runs = Runs::default();
@@ -58,8 +71,8 @@ pub(super) fn plan(scene: &Scene<'_>, abort: &Abort, draft: &mut Draft) -> Runs 
         runs.background.as_ref(),
         draft,
     );
-    cancel(scene, abort, &runs, draft);
-    collect(scene, &runs, draft);
+    cancel(scene, abort, &runs.shown(), draft);
+    collect(scene, &runs.shown(), draft);
     runs
 }
 
@@ -73,7 +86,7 @@ fn mirror(
     Some(run.map_or(was, in_brief))
 }
 
-fn in_brief(run: &AnalysisRun) -> RolloutAnalysisRunStatus {
+pub(super) fn in_brief(run: &AnalysisRun) -> RolloutAnalysisRunStatus {
     let status = run.status.clone().unwrap_or_default();
     RolloutAnalysisRunStatus {
         name: run.name_any(),
@@ -103,7 +116,7 @@ fn step_run(
         scene,
         abort,
         run.filter(of_this_step),
-        (analysis, Some(index)),
+        (analysis, Purpose::Step(index)),
         draft,
     )
 }
@@ -122,14 +135,14 @@ fn background_run(
         return mirror(scene, was);
     }
     let run = was.as_ref().and_then(|was| abort::current(scene, was));
-    keep_or_start(scene, abort, run, (analysis, None), draft)
+    keep_or_start(scene, abort, run, (analysis, Purpose::Background), draft)
 }
 
 fn keep_or_start(
     scene: &Scene<'_>,
     abort: &Abort,
     run: Option<&AnalysisRun>,
-    wanted: (&RolloutAnalysis, Option<usize>),
+    wanted: (&RolloutAnalysis, Purpose),
     draft: &mut Draft,
 ) -> Option<RolloutAnalysisRunStatus> {
     // After an inconclusive run people looked and went on, and after an abort they try again.
@@ -144,7 +157,7 @@ fn keep_or_start(
     start(scene, wanted, draft)
 }
 
-fn phase(run: &AnalysisRun) -> Option<&AnalysisPhase> {
+pub(super) fn phase(run: &AnalysisRun) -> Option<&AnalysisPhase> {
     run.status.as_ref().and_then(|status| status.phase.as_ref())
 }
 
@@ -152,9 +165,10 @@ fn is_completed(run: &AnalysisRun) -> bool {
     phase(run).is_some_and(AnalysisPhase::is_completed)
 }
 
-fn start(
+/// Starts a run, or finds the one that was started just before the process died.
+pub(super) fn start(
     scene: &Scene<'_>,
-    (analysis, index): (&RolloutAnalysis, Option<usize>),
+    (analysis, purpose): (&RolloutAnalysis, Purpose),
     draft: &mut Draft,
 ) -> Option<RolloutAnalysisRunStatus> {
     let input = ComposeInput {
@@ -171,7 +185,13 @@ fn start(
             return None;
         }
     };
-    let base = names::analysis_run(&scene.name(), &scene.pod_hash, scene.revision(), index);
+    let infix = purpose.infix();
+    let base = names::analysis_run(
+        &scene.name(),
+        &scene.pod_hash,
+        scene.revision(),
+        infix.as_deref(),
+    );
     for attempt in 0..NAME_TRIES {
         let name = if attempt == 0 {
             base.clone()
@@ -186,7 +206,7 @@ fn start(
         match taken {
             None if scene.observed.foreign_runs.contains(&name) => {}
             None => {
-                let run = manifest(scene, (analysis, index), name, spec);
+                let run = manifest(scene, (analysis, purpose), name, spec);
                 let brief = in_brief(&run);
                 draft.actions.push(Action::CreateRun(Box::new(run)));
                 return Some(brief);
@@ -214,7 +234,7 @@ fn is_same(a: &AnalysisRunSpec, b: &AnalysisRunSpec) -> bool {
 
 fn manifest(
     scene: &Scene<'_>,
-    (analysis, index): (&RolloutAnalysis, Option<usize>),
+    (analysis, purpose): (&RolloutAnalysis, Purpose),
     name: String,
     spec: AnalysisRunSpec,
 ) -> AnalysisRun {
@@ -225,13 +245,8 @@ fn manifest(
         names::POD_TEMPLATE_HASH_LABEL.to_owned(),
         scene.pod_hash.clone(),
     );
-    let kind = if index.is_some() {
-        "Step"
-    } else {
-        "Background"
-    };
-    labels.insert(names::ROLLOUT_TYPE.to_owned(), kind.to_owned());
-    if let Some(index) = index {
+    labels.insert(names::ROLLOUT_TYPE.to_owned(), purpose.label().to_owned());
+    if let Purpose::Step(index) = purpose {
         labels.insert(names::STEP_INDEX.to_owned(), index.to_string());
     }
     labels.extend(
@@ -265,13 +280,13 @@ fn pauses(scene: &Scene<'_>, run: Option<&RolloutAnalysisRunStatus>, in_step: bo
 }
 
 /// Ends every run that is not one of `current`; with a reason of ours if a fuse tripped.
-fn cancel(scene: &Scene<'_>, abort: &Abort, current: &Runs, draft: &mut Draft) {
-    let kept = [&current.step, &current.background];
-    let kept = |run: &AnalysisRun| {
-        kept.into_iter()
-            .flatten()
-            .any(|status| status.name == run.name_any())
-    };
+pub(super) fn cancel(
+    scene: &Scene<'_>,
+    abort: &Abort,
+    current: &[&RolloutAnalysisRunStatus],
+    draft: &mut Draft,
+) {
+    let kept = |run: &AnalysisRun| current.iter().any(|status| status.name == run.name_any());
     let fuse = scene
         .observed
         .traffic
@@ -304,14 +319,8 @@ fn cancel(scene: &Scene<'_>, abort: &Abort, current: &Runs, draft: &mut Draft) {
 }
 
 /// Removes finished runs that nobody needs: those of revisions that are gone, and the oldest ones.
-fn collect(scene: &Scene<'_>, current: &Runs, draft: &mut Draft) {
-    let current = [&current.step, &current.background];
-    let is_current = |run: &AnalysisRun| {
-        current
-            .into_iter()
-            .flatten()
-            .any(|status| status.name == run.name_any())
-    };
+pub(super) fn collect(scene: &Scene<'_>, current: &[&RolloutAnalysisRunStatus], draft: &mut Draft) {
+    let is_current = |run: &AnalysisRun| current.iter().any(|status| status.name == run.name_any());
     let going: Vec<_> = draft
         .actions
         .iter()
@@ -353,7 +362,8 @@ fn collect(scene: &Scene<'_>, current: &Runs, draft: &mut Draft) {
     }
 }
 
-fn report(
+/// Tells people that a run has another phase.
+pub(super) fn report(
     kind: &str,
     was: Option<&RolloutAnalysisRunStatus>,
     is: Option<&RolloutAnalysisRunStatus>,
@@ -381,5 +391,38 @@ fn report(
     match is.status {
         AnalysisPhase::Failed | AnalysisPhase::Error => draft.warning(&reason, text),
         _ => draft.event(&reason, text),
+    }
+}
+
+// === impl Purpose ===
+
+impl Purpose {
+    /// What a run's label says.
+    fn label(self) -> &'static str {
+        match self {
+            Self::Step(_) => "Step",
+            Self::Background => "Background",
+            Self::PrePromotion => "PrePromotion",
+            Self::PostPromotion => "PostPromotion",
+        }
+    }
+
+    /// What the name of a run ends with.
+    fn infix(self) -> Option<String> {
+        match self {
+            Self::Step(index) => Some(index.to_string()),
+            Self::Background => None,
+            Self::PrePromotion => Some("pre".to_owned()),
+            Self::PostPromotion => Some("post".to_owned()),
+        }
+    }
+}
+
+// === impl Runs ===
+
+impl Runs {
+    /// Those that the status shows.
+    fn shown(&self) -> Vec<&RolloutAnalysisRunStatus> {
+        self.step.iter().chain(&self.background).collect()
     }
 }

@@ -11,7 +11,8 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::abort::Abort;
-use super::{Draft, Plan, Scene, deadline, status};
+use super::{Draft, Plan, Scene, blue_green, deadline, status};
+use crate::rollout::spec::Way;
 
 const PROGRESSING: &str = "Progressing";
 const HEALTHY: &str = "Healthy";
@@ -130,7 +131,8 @@ pub(super) fn acknowledge(scene: &Scene<'_>) -> Option<Plan> {
             Verdict::False
         };
         statements.push(new(PAUSED, verdict, "RolloutPaused", "Rollout is paused"));
-        if !paused {
+        // Blue-green tells of it when it happens.
+        if !paused && scene.strategy.canary().is_some() {
             draft.event("RolloutResumed", "Rollout is resumed");
         }
     }
@@ -178,13 +180,19 @@ pub(super) fn rescaled(scene: &Scene<'_>, next: &mut RolloutStatus) {
 
 fn is_healthy(scene: &Scene<'_>, next: &RolloutStatus) -> bool {
     let replicas = Some(scene.replicas());
-    let steps = scene.strategy.step_count();
+    let completed = match &scene.strategy.way {
+        Way::Canary(_) => {
+            next.replicas == replicas
+                && next.current_step_index.unwrap_or_default() as usize
+                    == scene.strategy.step_count()
+                && next.stable_rs == next.current_pod_hash
+        }
+        Way::BlueGreen(way) => blue_green::is_complete(way, next),
+    };
     next.updated_replicas == replicas
         && next.available_replicas == replicas
-        && next.replicas == replicas
         && scene.was.observed_generation.as_deref() == Some(status::generation(scene).as_str())
-        && next.current_step_index.unwrap_or_default() as usize == steps
-        && next.stable_rs == next.current_pod_hash
+        && completed
 }
 
 fn health(scene: &Scene<'_>, next: &mut RolloutStatus) -> bool {
@@ -233,7 +241,9 @@ fn progress(scene: &Scene<'_>, next: &mut RolloutStatus, lost_health: bool, draf
         wake_at_deadline(scene, next, draft);
         return;
     }
-    if is_healthy(scene, next) {
+    // Blue-green may pause, by people, between the switch and the promotion; it says so.
+    let paused = scene.strategy.paused && next.stable_rs != next.current_pod_hash;
+    if is_healthy(scene, next) && !paused {
         let message = format!("ReplicaSet \"{name}\" has successfully progressed.");
         let available = new(
             PROGRESSING,
@@ -292,7 +302,10 @@ fn wake_at_deadline(scene: &Scene<'_>, next: &RolloutStatus, draft: &mut Draft) 
 }
 
 fn availability(scene: &Scene<'_>, next: &mut RolloutStatus) {
-    let available = next.available_replicas.unwrap_or_default() >= scene.replicas();
+    let available = match scene.strategy.way {
+        Way::Canary(_) => next.available_replicas.unwrap_or_default() >= scene.replicas(),
+        Way::BlueGreen(_) => blue_green::is_available(scene, next),
+    };
     let statement = if available {
         new(
             "Available",

@@ -4,7 +4,7 @@ use crds::rollout::RolloutStatus;
 use jiff::Timestamp;
 
 use super::{Scene, conditions, status};
-use crate::rollout::spec::Step;
+use crate::rollout::spec::{Step, Way};
 
 /// Whether it took too long since the last progress.
 pub(super) fn is_passed(scene: &Scene<'_>) -> bool {
@@ -53,8 +53,26 @@ pub(super) fn is_progress(scene: &Scene<'_>, next: &RolloutStatus) -> bool {
         || old(next) < old(was)
         || count(next.ready_replicas) > count(was.ready_replicas)
         || count(next.available_replicas) > count(was.available_replicas)
-        || next.stable_rs.as_deref().unwrap_or_default()
-            != was.stable_rs.as_deref().unwrap_or_default()
-        || next.current_step_index != was.current_step_index
-        || next.current_step_hash != was.current_step_hash
+        || way_moved(scene, next)
+}
+
+/// Whether what only the strategy has moved on.
+fn way_moved(scene: &Scene<'_>, next: &RolloutStatus) -> bool {
+    let was = scene.was;
+    let text = |text: &Option<String>| text.clone().unwrap_or_default();
+    match scene.strategy.way {
+        Way::Canary(_) => {
+            text(&next.stable_rs) != text(&was.stable_rs)
+                || next.current_step_index != was.current_step_index
+                || next.current_step_hash != was.current_step_hash
+        }
+        Way::BlueGreen(_) => {
+            let (next, was) = (
+                next.blue_green.clone().unwrap_or_default(),
+                was.blue_green.clone().unwrap_or_default(),
+            );
+            text(&next.active_selector) != text(&was.active_selector)
+                || text(&next.preview_selector) != text(&was.preview_selector)
+        }
+    }
 }

@@ -4,6 +4,7 @@
 //! condition away resumes: "I paused, and the pause is gone" is how the controller reads it.
 
 use crds::Unknown;
+use crds::rollout::RolloutStatus;
 use crds::rollout::status::PauseCondition;
 use crds::words::PauseReason;
 use jiff::Timestamp;
@@ -98,13 +99,30 @@ fn add(scene: &Scene<'_>, reason: PauseReason, pauses: &mut Pauses, draft: &mut 
     pauses.controller = true;
 }
 
-fn up(time: Timestamp) -> Timestamp {
+/// Tells people that pauses begin, or that the last one ended by itself. Who resumes knows.
+pub(super) fn tell(scene: &Scene<'_>, next: &RolloutStatus, draft: &mut Draft) {
+    let before = !scene.was.pause_conditions.is_empty();
+    match next.pause_conditions.first() {
+        Some(pause) if !before => {
+            draft.event(
+                "RolloutPaused",
+                format!("Rollout is paused ({})", pause.reason),
+            );
+        }
+        None if before && next.aborted_at.is_none() => {
+            draft.event("RolloutResumed", "Rollout is resumed");
+        }
+        _ => {}
+    }
+}
+
+pub(super) fn up(time: Timestamp) -> Timestamp {
     let second = time.as_second() + i64::from(time.subsec_nanosecond() > 0);
     Timestamp::from_second(second).unwrap_or(time)
 }
 
 /// The comparison is strict, so the look at the very end would be one too early.
-fn just_after(time: Timestamp) -> Timestamp {
+pub(super) fn just_after(time: Timestamp) -> Timestamp {
     time.saturating_add(jiff::SignedDuration::from_millis(1))
         .unwrap_or(time)
 }

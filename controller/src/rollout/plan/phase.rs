@@ -5,6 +5,8 @@ use crds::Rollout;
 use crds::rollout::RolloutStatus;
 use crds::words::RolloutPhase;
 
+use super::blue_green;
+
 pub(super) fn of(rollout: &Rollout, status: &RolloutStatus) -> (RolloutPhase, String) {
     for condition in &status.conditions {
         if condition.type_ == "InvalidSpec" {
@@ -39,10 +41,14 @@ fn waits_for(rollout: &Rollout, status: &RolloutStatus) -> Option<&'static str> 
     let replicas = rollout.spec.replicas.unwrap_or(1);
     let updated = status.updated_replicas.unwrap_or_default();
     let stable = status.stable_rs.as_deref().unwrap_or_default();
+    let strategy = rollout.spec.strategy.as_ref();
+    let blue_green = strategy.and_then(|strategy| strategy.blue_green.as_ref());
     if updated < replicas {
         Some("more replicas need to be updated")
     } else if status.available_replicas.unwrap_or_default() < updated {
         Some("updated replicas are still becoming available")
+    } else if let Some(way) = blue_green {
+        blue_green::waits_for(way, status)
     } else if stable.is_empty() || Some(stable) != status.current_pod_hash.as_deref() {
         Some("waiting for all steps to complete")
     } else {

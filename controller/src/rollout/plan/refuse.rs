@@ -69,6 +69,12 @@ fn tripped<'a>(status: &RolloutStatus, observed: &'a Observed) -> Option<&'a Fus
 /// The traffic as status has it, so that a new controller serves it as the last one did.
 fn last_order(rollout: &Rollout, status: &RolloutStatus) -> Option<Action> {
     let strategy = rollout.spec.strategy.as_ref()?;
+    if strategy.blue_green.is_some() {
+        crds::plugin::annotation(rollout)?;
+        let order = crate::publish::order_of_status(rollout)?;
+        let lowers = order.weight == 0;
+        return Some(Action::OrderTraffic { order, lowers });
+    }
     let routing = strategy.canary.as_ref()?.traffic_routing.as_ref()?;
     routing.sluice_proxy()?;
     let weights = status.canary.as_ref()?.weights.as_ref()?;

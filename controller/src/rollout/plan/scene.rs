@@ -132,7 +132,14 @@ impl<'a> Scene<'a> {
     /// Whether the template or the steps are not those that the status is about.
     pub fn way_changed(&self) -> bool {
         self.was.current_pod_hash.as_deref() != Some(self.pod_hash.as_str())
-            || self.was.current_step_hash.as_deref() != Some(self.strategy.step_hash())
+            || self.was.current_step_hash.as_deref().unwrap_or_default()
+                != self.strategy.step_hash()
+    }
+
+    /// Whether the template is not the one that the status is about, if it is about any.
+    pub fn template_changed(&self) -> bool {
+        let before = self.was.current_pod_hash.as_deref().unwrap_or_default();
+        !before.is_empty() && before != self.pod_hash
     }
 
     /// The newest revision is an old one that came back, recent enough to skip the steps.

@@ -101,7 +101,7 @@ pub(super) fn others(scene: &Scene<'_>, draft: &mut Draft) {
 
 /// Whether a revision may go to zero now; sets its deadline otherwise. `delayed` counts those that
 /// the delay keeps up; without it there is no delay, because the update was given up for another.
-fn goes(
+pub(super) fn goes(
     scene: &Scene<'_>,
     set: &ReplicaSetView,
     delayed: Option<&mut usize>,

@@ -7,7 +7,8 @@ use crds::words::RolloutPhase;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelectorRequirement};
 
 use super::traffic::Divided;
-use super::{Scene, phase};
+use super::{Scene, blue_green, phase};
+use crate::rollout::spec::Way;
 
 /// The part of the next status that does not depend on what this pass decides.
 pub(super) fn base(scene: &Scene<'_>) -> RolloutStatus {
@@ -15,7 +16,8 @@ pub(super) fn base(scene: &Scene<'_>) -> RolloutStatus {
     let canary = was.canary.as_ref();
     let mut status = RolloutStatus {
         current_pod_hash: Some(scene.pod_hash.clone()),
-        current_step_hash: Some(scene.strategy.step_hash().to_owned()),
+        current_step_hash: Some(scene.strategy.step_hash().to_owned())
+            .filter(|hash| !hash.is_empty()),
         current_step_index: was.current_step_index,
         collision_count: was.collision_count,
         stable_rs: was.stable_rs.clone(),
@@ -36,6 +38,9 @@ pub(super) fn base(scene: &Scene<'_>) -> RolloutStatus {
         }),
         ..RolloutStatus::default()
     };
+    if let Way::BlueGreen(way) = &scene.strategy.way {
+        blue_green::base(scene, way, &mut status);
+    }
     count(scene, &mut status);
     status
 }
@@ -51,6 +56,9 @@ pub(super) fn count(scene: &Scene<'_>, status: &mut RolloutStatus) {
     status.available_replicas = Some(sets.iter().map(|set| set.available).sum());
     status.selector = Some(selector_text(&scene.strategy.selector));
     status.observed_generation = Some(generation(scene));
+    if let Way::BlueGreen(_) = scene.strategy.way {
+        blue_green::count(scene, status);
+    }
 }
 
 pub(super) fn generation(scene: &Scene<'_>) -> String {
@@ -83,7 +91,7 @@ pub(super) fn explain(status: &mut RolloutStatus, weights: &Divided) {
 }
 
 /// A selector as Kubernetes writes it in one line.
-fn selector_text(selector: &LabelSelector) -> String {
+pub(super) fn selector_text(selector: &LabelSelector) -> String {
     let exact = selector
         .match_labels
         .iter()

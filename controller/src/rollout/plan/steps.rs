@@ -79,7 +79,12 @@ fn promotion(scene: &Scene<'_>, outcome: &Outcome) -> Option<String> {
     done.then(|| format!("Completed all {steps} canary steps"))
 }
 
-fn promote(scene: &Scene<'_>, next: &mut RolloutStatus, reason: &str, draft: &mut Draft) {
+pub(super) fn promote(
+    scene: &Scene<'_>,
+    next: &mut RolloutStatus,
+    reason: &str,
+    draft: &mut Draft,
+) {
     let steps = scene.strategy.step_count();
     next.pause_conditions.clear();
     next.controller_pause = None;
@@ -98,7 +103,7 @@ fn promote(scene: &Scene<'_>, next: &mut RolloutStatus, reason: &str, draft: &mu
     }
 }
 
-fn abort(scene: &Scene<'_>, next: &mut RolloutStatus, abort: &Abort) {
+pub(super) fn abort(scene: &Scene<'_>, next: &mut RolloutStatus, abort: &Abort) {
     next.abort = Some(true);
     let since = scene.was.aborted_at.clone().filter(|_| !abort.forgiven);
     next.aborted_at = Some(since.unwrap_or_else(|| scene.now.into()));

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 
 use crds::Rollout;
 use crds::int_or_string;
+use crds::plugin;
 use crds::rollout::steps::RolloutAnalysis;
 use kube::ResourceExt as _;
 use serde_json::json;
 
-use super::{SpecError, Step, Strategy};
+use super::{SpecError, Step, Strategy, Way};
 use crate::analysis::compose::{self, ComposeInput};
 use crate::rollout::names;
 use crate::rollout::observe::Observed;
@@ -35,7 +36,16 @@ pub(super) fn check(
             check_analysis((&path, analysis), true, rollout, observed, errors);
         }
     }
-    check_rival(observed, errors);
+    if let Way::BlueGreen(way) = &strategy.way {
+        let sides = [("pre", &way.pre), ("post", &way.post)];
+        for (side, analysis) in sides {
+            let path = format!("spec.strategy.blueGreen.{side}PromotionAnalysis.templates");
+            if let Some(analysis) = analysis {
+                check_analysis((&path, analysis), true, rollout, observed, errors);
+            }
+        }
+    }
+    check_rival(rollout, observed, errors);
 }
 
 fn check_service(
@@ -128,9 +138,13 @@ fn check_analysis(
     }
 }
 
-fn check_rival(observed: &Observed, errors: &mut Vec<SpecError>) {
+fn check_rival(rollout: &Rollout, observed: &Observed, errors: &mut Vec<SpecError>) {
     let Some(rival) = &observed.rival else { return };
-    let path = "spec.strategy.canary.trafficRouting.plugins.sluice/proxy.hostnames";
+    let block = match plugin::annotation(rollout) {
+        Some(_) => plugin::ANNOTATION_PATH,
+        None => plugin::CANARY_PATH,
+    };
+    let path = format!("{block}.hostnames");
     let text = match &rival.hostname {
         Some(hostname) => format!(
             "the Rollout {} has claimed {hostname} before",

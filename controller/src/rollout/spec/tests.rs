@@ -6,6 +6,8 @@ use serde_json::{Value, json};
 use super::{check, pods};
 use crate::rollout::observe::{Observed, Rival, ServiceView};
 
+mod blue_green;
+
 fn base() -> Value {
     json!({
         "metadata": {"name": "web", "namespace": "default", "uid": "u-1"},
@@ -169,10 +171,6 @@ fn argos_checks_of_steps_speak_argos_sentences() {
 #[test]
 fn what_is_not_built_is_named() {
     let table = [
-        (
-            json!({"spec": {"strategy": {"canary": null, "blueGreen": {"activeService": "a"}}}}),
-            "the blueGreen strategy",
-        ),
         (
             json!({"spec": {"workloadRef": {"name": "x"}}}),
             "workloadRef",

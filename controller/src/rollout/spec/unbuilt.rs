@@ -2,44 +2,13 @@
 
 use crds::Rollout;
 use crds::plugin::{PLUGIN_NAME, ProxyRouting};
-use crds::rollout::{CanaryStrategy, StepKind, TrafficRouting};
+use crds::rollout::{BlueGreenStrategy, CanaryStrategy, StepKind, TrafficRouting};
 use serde_json::{Value, json};
 
 use super::SpecError;
 
-/// The canary strategy, where there is exactly that.
-pub(super) fn canary<'a>(
-    rollout: &'a Rollout,
-    errors: &mut Vec<SpecError>,
-) -> Option<&'a CanaryStrategy> {
-    let path = "spec.strategy";
-    let strategy = rollout.spec.strategy.as_ref();
-    let canary = strategy.and_then(|strategy| strategy.canary.as_ref());
-    let blue_green = strategy.and_then(|strategy| strategy.blue_green.as_ref());
-    match (canary, blue_green) {
-        (Some(canary), None) => return Some(canary),
-        (Some(_), Some(_)) => {
-            errors.push(SpecError::invalid(
-                path,
-                json!(strategy),
-                "Multiple Strategies can not be listed",
-            ));
-        }
-        (None, Some(_)) => errors.push(refused(
-            "spec.strategy.blueGreen",
-            json!({}),
-            "the blueGreen strategy",
-        )),
-        (None, None) => errors.push(SpecError::required(
-            path,
-            "Rollout has missing field '.spec.strategy.canary or .spec.strategy.blueGreen'",
-        )),
-    }
-    None
-}
-
-pub(super) fn check(rollout: &Rollout, canary: &CanaryStrategy, errors: &mut Vec<SpecError>) {
-    let path = "spec.strategy.canary";
+/// What every Rollout may have.
+fn check_common(rollout: &Rollout, errors: &mut Vec<SpecError>) {
     if let Some(workload) = &rollout.spec.workload_ref {
         errors.push(refused(
             "spec.workloadRef",
@@ -50,6 +19,29 @@ pub(super) fn check(rollout: &Rollout, canary: &CanaryStrategy, errors: &mut Vec
     if let Some(at) = &rollout.spec.restart_at {
         errors.push(refused("spec.restartAt", json!(at), "restartAt"));
     }
+}
+
+/// What only blue-green has.
+pub(super) fn check_blue_green(
+    rollout: &Rollout,
+    raw: &BlueGreenStrategy,
+    errors: &mut Vec<SpecError>,
+) {
+    check_common(rollout, errors);
+    let settings = [
+        ("antiAffinity", raw.anti_affinity.is_some()),
+        ("previewMetadata", raw.preview_metadata.is_some()),
+        ("activeMetadata", raw.active_metadata.is_some()),
+    ];
+    for (name, _) in settings.into_iter().filter(|(_, set)| *set) {
+        let path = format!("spec.strategy.blueGreen.{name}");
+        errors.push(refused(path, json!(true), name));
+    }
+}
+
+pub(super) fn check(rollout: &Rollout, canary: &CanaryStrategy, errors: &mut Vec<SpecError>) {
+    let path = "spec.strategy.canary";
+    check_common(rollout, errors);
     let settings = [
         ("antiAffinity", canary.anti_affinity.is_some()),
         ("pingPong", canary.ping_pong.is_some()),

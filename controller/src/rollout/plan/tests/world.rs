@@ -56,6 +56,25 @@ impl World {
         }
     }
 
+    /// A blue-green Rollout of four pods with these settings, of which nothing is there yet.
+    pub(super) fn blue_green(settings: Value) -> Self {
+        let mut world = Self::new(json!([]));
+        let mut way = json!({"activeService": "active", "previewService": "preview"});
+        if let (Value::Object(way), Value::Object(settings)) = (&mut way, settings) {
+            way.extend(settings);
+        }
+        let spec = &mut world.rollout.spec;
+        spec.replicas = Some(4);
+        spec.strategy = serde_json::from_value(json!({"blueGreen": way})).unwrap();
+        let services = std::mem::take(&mut world.observed.services).into_values();
+        world.observed.services = ["active", "preview"]
+            .map(str::to_owned)
+            .into_iter()
+            .zip(services)
+            .collect();
+        world
+    }
+
     /// The same after its first deployment.
     pub(super) fn deployed(steps: Value) -> Self {
         let mut world = Self::new(steps);
