@@ -14,6 +14,7 @@ mod events;
 pub mod observe;
 pub mod plan;
 pub mod spec;
+pub mod workload;
 
 pub mod hash;
 pub mod names;

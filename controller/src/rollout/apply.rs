@@ -5,7 +5,7 @@
 //! from is no longer true. The next look makes a better one.
 
 use crds::{AnalysisRun, Rollout};
-use k8s_openapi::api::apps::v1::ReplicaSet;
+use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
 use k8s_openapi::api::core::v1::Service;
 use kube::api::{
     ApiResource, DeleteParams, DynamicObject, Patch, PatchParams, PostParams, Preconditions,
@@ -85,6 +85,19 @@ impl Hands<'_> {
                 let annotations = json!({(names::REVISION): revision.to_string()});
                 let patch = json!({"metadata": {"annotations": annotations}});
                 return self.patch_rollout(patch).await.map(Some);
+            }
+            Action::ObserveWorkload(generation) => {
+                let annotations = json!({(names::WORKLOAD_GENERATION): generation.to_string()});
+                let patch = json!({"metadata": {"annotations": annotations}});
+                return self.patch_rollout(patch).await.map(Some);
+            }
+            Action::ScaleWorkload {
+                name,
+                resource_version,
+                replicas,
+            } => {
+                self.scale_workload(name, resource_version, *replicas)
+                    .await?;
             }
             Action::CreateReplicaSet {
                 name,
@@ -311,6 +324,18 @@ impl Hands<'_> {
         patched
             .map(drop)
             .map_err(failed("a ReplicaSet", "change a ReplicaSet"))
+    }
+
+    async fn scale_workload(&self, name: &str, version: &str, to: i32) -> Result<(), ApplyError> {
+        let deployments: Api<Deployment> = Api::namespaced(self.client.clone(), &self.namespace());
+        let patch = json!({"metadata": {"resourceVersion": version}, "spec": {"replicas": to}});
+        let patched = deployments
+            .patch_metadata(name, &PatchParams::default(), &Patch::Merge(&patch))
+            .await;
+        patched.map(drop).map_err(failed(
+            "the Deployment",
+            "scale the Deployment of workloadRef",
+        ))
     }
 
     async fn delete_set(&self, name: &str, uid: &str) -> Result<(), ApplyError> {

@@ -12,6 +12,7 @@ use kube::core::DeserializeGuard;
 use kube::runtime::reflector::{ObjectRef, Store};
 
 use super::observe::{Observed, ReplicaSetView, Rival, ServiceView, is_controlled_by};
+use super::workload::Workloads;
 use super::{hash, plan};
 use crate::analysis::compose::Templates;
 use crate::traffic::{RolloutKey, Traffic};
@@ -27,6 +28,7 @@ pub(super) struct Caches {
     pub(super) runs: Store<Guarded<AnalysisRun>>,
     pub(super) templates: Store<Guarded<AnalysisTemplate>>,
     pub(super) cluster_templates: Store<Guarded<ClusterAnalysisTemplate>>,
+    pub(super) workloads: Workloads,
 }
 
 // === impl Caches ===
@@ -74,6 +76,7 @@ impl Caches {
             templates: self.templates(&namespace),
             traffic: traffic.view(&key, &canary),
             rival: self.rival(rollout, &namespace),
+            workload: None,
             replica_sets,
             runs,
             foreign_runs,

@@ -17,6 +17,8 @@ pub const MANAGED_BY: &str = "argo-rollouts.argoproj.io/managed-by-rollouts";
 pub const ROLLOUT_TYPE: &str = "rollout-type";
 /// The step of an AnalysisRun.
 pub const STEP_INDEX: &str = "step-index";
+/// The generation of the workload that a Rollout takes its pods from.
+pub const WORKLOAD_GENERATION: &str = "rollout.argoproj.io/workload-generation";
 /// Annotations of a Rollout that its ReplicaSets do not get.
 pub const NOT_COPIED: [&str; 5] = [
     "kubectl.kubernetes.io/last-applied-configuration",

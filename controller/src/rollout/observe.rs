@@ -10,6 +10,7 @@ use k8s_openapi::api::core::v1::Service;
 use kube::{Resource as _, ResourceExt as _};
 
 use super::names;
+use super::workload::WorkloadView;
 use crate::analysis::compose::Templates;
 use crate::traffic::TrafficView;
 
@@ -30,6 +31,8 @@ pub struct Observed {
     pub traffic: TrafficView,
     /// An older Rollout that claims one of the same hostnames of the same fleet.
     pub rival: Option<Rival>,
+    /// The workload that its pods are taken from.
+    pub workload: Option<WorkloadView>,
 }
 
 /// A Rollout that was first to claim a hostname.

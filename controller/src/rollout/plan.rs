@@ -32,6 +32,7 @@ mod shrink;
 mod steps;
 mod traffic;
 mod weight;
+mod workload;
 
 mod conditions;
 mod phase;
@@ -62,6 +63,17 @@ pub struct Plan {
 pub enum Action {
     /// Write `spec.replicas: 1`.
     SetDefaultReplicas,
+    /// Write on the Rollout which generation of its workload it is about.
+    ObserveWorkload(i64),
+    /// Give the workload, a Deployment, another size.
+    ScaleWorkload {
+        /// Its name.
+        name: String,
+        /// Its version.
+        resource_version: String,
+        /// Pods that it should have.
+        replicas: i32,
+    },
     /// Write the number of the newest revision on the Rollout.
     NumberRollout(i64),
     /// Create the ReplicaSet of a revision, without pods.
@@ -160,6 +172,9 @@ pub fn plan(rollout: &Rollout, strategy: &Strategy, observed: &Observed, now: Ti
             ..Plan::default()
         };
     }
+    if let Some(plan) = workload::acknowledge(&scene) {
+        return plan;
+    }
     let Some(new) = scene.new else {
         return revision::create(&scene);
     };
@@ -230,7 +245,10 @@ impl Action {
     pub fn stage(&self) -> u8 {
         match self {
             Self::OrderTraffic { lowers: true, .. } => 0,
-            Self::SetDefaultReplicas | Self::NumberRollout(_) | Self::CreateReplicaSet { .. } => 1,
+            Self::SetDefaultReplicas
+            | Self::ObserveWorkload(_)
+            | Self::NumberRollout(_)
+            | Self::CreateReplicaSet { .. } => 1,
             Self::SwitchService { .. } => 2,
             Self::ResetFuse(_) => 3,
             Self::OrderTraffic { .. } => 4,
@@ -238,7 +256,9 @@ impl Action {
             | Self::TerminateRun(_)
             | Self::FailRun { .. }
             | Self::DeleteRun(_) => 5,
-            Self::ChangeReplicaSet(_) | Self::DeleteReplicaSet { .. } => 6,
+            Self::ChangeReplicaSet(_)
+            | Self::DeleteReplicaSet { .. }
+            | Self::ScaleWorkload { .. } => 6,
         }
     }
 }

@@ -24,6 +24,7 @@ mod pods;
 mod references;
 mod steps;
 mod unbuilt;
+mod workload;
 
 pub use blue_green::{BlueGreen, Promotion};
 
@@ -70,8 +71,22 @@ pub struct Strategy {
     pub scale_down_delay_revision_limit: Option<usize>,
     /// Seconds before the newest pods go after an abort; `None` keeps them.
     pub abort_scale_down_delay_seconds: Option<i32>,
+    /// When the Deployment goes to zero that the pods are taken from.
+    pub scale_down: ScaleDown,
     /// The way to a new version.
     pub way: Way,
+}
+
+/// When the Deployment goes to zero that `workloadRef` names.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ScaleDown {
+    /// Never.
+    #[default]
+    Never,
+    /// Once the Rollout is Healthy.
+    OnSuccess,
+    /// As the Rollout's pods become ready.
+    Progressively,
 }
 
 /// The way to a new version.
@@ -158,7 +173,7 @@ pub enum Threshold {
 /// One reason why a spec cannot be acted on.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SpecError {
-    /// The path of the field.
+    /// The path of the field; empty where the sentence says all.
     pub path: String,
     /// What stands there; `None` where something is missing.
     pub value: Option<Value>,
@@ -170,6 +185,7 @@ pub struct SpecError {
 pub fn check(rollout: &Rollout, observed: &Observed) -> Result<Strategy, Vec<SpecError>> {
     let mut errors = Vec::new();
     pods::check(rollout, &mut errors);
+    workload::check(rollout, &mut errors);
     let way = check_way(rollout, &mut errors);
     let Some(way) = way.filter(|_| errors.is_empty()) else {
         return Err(errors);
@@ -316,6 +332,7 @@ fn strategy(rollout: &Rollout, way: Way) -> Strategy {
             delays.abort_scale_down.unwrap_or(SCALE_DOWN_DELAY_SECONDS),
         )
         .filter(|delay| *delay != 0),
+        scale_down: workload::scale_down(rollout),
         way,
     }
 }
@@ -511,6 +528,15 @@ impl SpecError {
         }
     }
 
+    /// A sentence alone.
+    pub(crate) fn bare(text: impl Into<String>) -> Self {
+        Self {
+            path: String::new(),
+            value: None,
+            text: text.into(),
+        }
+    }
+
     pub(crate) fn required(path: impl Into<String>, text: impl Into<String>) -> Self {
         Self {
             path: path.into(),
@@ -520,10 +546,11 @@ impl SpecError {
     }
 }
 
-/// As Kubernetes prints field errors: `path: Invalid value: value: text`.
+/// As Kubernetes prints field errors, and a sentence alone where there is no path: `path: Invalid value: value: text`.
 impl fmt::Display for SpecError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.value {
+            _ if self.path.is_empty() => f.write_str(&self.text),
             Some(value) => write!(f, "{}: Invalid value: {value}: {}", self.path, self.text),
             None => write!(f, "{}: Required value: {}", self.path, self.text),
         }

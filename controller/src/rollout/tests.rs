@@ -2,6 +2,8 @@
 
 mod cluster;
 
+mod blue_green;
+
 mod restart;
 mod story;
 mod trouble;

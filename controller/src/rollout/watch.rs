@@ -28,6 +28,7 @@ use super::events::Teller;
 use super::plan;
 use super::queue::{Next, Queue};
 use super::spec;
+use super::workload::{self, Unresolved, WorkloadKind};
 use crate::clock::Clock;
 use crate::traffic::{RolloutKey, Traffic};
 
@@ -55,6 +56,7 @@ pub async fn run(client: Client, clock: Clock, traffic: Arc<dyn Traffic>, stop: 
     let (runs, runs_writer) = reflector::store();
     let (templates, templates_writer) = reflector::store();
     let (cluster_templates, cluster_writer) = reflector::store();
+    let (workloads, workload_writers) = workload::shelves();
     let controller = Controller {
         teller: Teller::new(client.clone(), clock),
         client,
@@ -67,6 +69,7 @@ pub async fn run(client: Client, clock: Clock, traffic: Arc<dyn Traffic>, stop: 
             runs,
             templates,
             cluster_templates,
+            workloads,
         },
         queue: Queue::default(),
         written: Mutex::default(),
@@ -83,6 +86,12 @@ pub async fn run(client: Client, clock: Clock, traffic: Arc<dyn Traffic>, stop: 
                 .owned_changed(run)),
             it.watch(templates_writer, |template| it.template_changed(template)),
             it.watch(cluster_writer, |template| it.template_changed(template)),
+            workload::follow(
+                &it.caches.workloads,
+                workload_writers,
+                &it.client,
+                |kind, key| it.workload_changed(kind, &key)
+            ),
             it.listen(news),
             it.work(),
         );
@@ -159,6 +168,21 @@ impl Controller {
             if rollout.namespace() == service.namespace() && rollout.0.as_ref().is_ok_and(names_it)
             {
                 self.soon(key_of(rollout.as_ref()));
+            }
+        }
+    }
+
+    /// An empty name stands for all workloads of that kind.
+    fn workload_changed(&self, kind: WorkloadKind, workload: &RolloutKey) {
+        for rollout in self.caches.rollouts.state() {
+            let key = key_of(rollout.as_ref());
+            let concerned = rollout.0.as_ref().is_ok_and(|rollout| {
+                workload.name.is_empty() && rollout.spec.workload_ref.is_some()
+                    || workload.namespace == key.namespace
+                        && workload::refers_to(rollout, kind, &workload.name)
+            });
+            if concerned {
+                self.soon(key);
             }
         }
     }
@@ -256,11 +280,24 @@ impl Controller {
         if rollout.metadata.deletion_timestamp.is_some() || self.is_stale(key, &rollout) {
             return Ok(None);
         }
-        let observed = self.caches.observe(&rollout, self.traffic.as_ref());
         let now = self.clock.now();
-        let plan = match spec::check(&rollout, &observed) {
-            Ok(strategy) => plan::plan(&rollout, &strategy, &observed, now),
-            Err(errors) => plan::refuse(&rollout, &errors, &observed, now),
+        let (rollout, plan) = match workload::resolve(&rollout, &self.caches.workloads) {
+            Ok(resolved) => {
+                let rollout = resolved.rollout;
+                let mut observed = self.caches.observe(&rollout, self.traffic.as_ref());
+                observed.workload = resolved.workload;
+                let plan = match spec::check(&rollout, &observed) {
+                    Ok(strategy) => plan::plan(&rollout, &strategy, &observed, now),
+                    Err(errors) => plan::refuse(&rollout, &errors, &observed, now),
+                };
+                (rollout, plan)
+            }
+            Err(Unresolved::Later) => return Ok(None),
+            Err(Unresolved::Never(error)) => {
+                let observed = self.caches.observe(&rollout, self.traffic.as_ref());
+                let plan = plan::refuse(&rollout, &[error], &observed, now);
+                (rollout, plan)
+            }
         };
         let hands = Hands {
             client: &self.client,

@@ -332,3 +332,43 @@ fn the_first_revision_is_stable_and_an_abort_is_at_zero() {
         (0, 0)
     );
 }
+
+/// Blue-green whose status says which revision is active.
+fn blue_green(active: &str) -> Arc<Rollout> {
+    object(json!({
+        "apiVersion": "argoproj.io/v1alpha1", "kind": "Rollout",
+        "metadata": {"name": "web", "namespace": "shop", "uid": "uid-web", "creationTimestamp": OLD,
+                     "annotations": {"sluice/proxy": "override: {header: X-Preview, value: \"on\"}"}},
+        "spec": {"selector": {"matchLabels": {"app": "web"}},
+                 "strategy": {"blueGreen": {"activeService": "web-stable"}}},
+        "status": {"stableRS": "aaa", "currentPodHash": "bbb", "blueGreen": {"activeSelector": active}}
+    }))
+}
+
+#[test]
+fn blue_green_serves_what_its_status_calls_active_until_it_is_ordered_otherwise() {
+    // active → stable side, canary side, weight
+    let table = [
+        ("aaa", "aaa", Some("bbb"), 0),
+        ("bbb", "aaa", Some("bbb"), 100),
+        ("", "aaa", Some("bbb"), 0),
+        // Between two switches neither stable nor the newest is active.
+        ("ccc", "ccc", Some("bbb"), 0),
+    ];
+    for (active, stable, canary, weight) in table {
+        let objects = Objects {
+            rollouts: vec![blue_green(active)],
+            ..simple()
+        };
+        let plan = plan(&objects, &mut LastGood::new());
+        assert_eq!(plan.problems, BTreeMap::new());
+        let order = &plan.placed[&web("web")].order;
+        let found = (order.stable.as_str(), order.canary.as_deref(), order.weight);
+        assert_eq!(found, (stable, canary, weight), "active {active}");
+        let split = &plan.fleets["shop/web"].document.splits["shop/web"];
+        assert!(
+            split.override_.is_some() && !split.fuse.enabled,
+            "{split:?}"
+        );
+    }
+}

@@ -8,7 +8,7 @@
 use crds::rollout::status::BlueGreenStatus;
 
 use super::abort::Abort;
-use super::{Draft, Plan, Scene, revision};
+use super::{Draft, Plan, Scene, revision, workload};
 use crate::rollout::observe::ReplicaSetView;
 use crate::rollout::spec::BlueGreen;
 
@@ -48,6 +48,7 @@ pub(super) fn release<'a>(
         return promotion::reset(&look, preview, draft);
     }
     sizes::scale(&look, &mut draft);
+    workload::progressively(scene, look.wanted(), &mut draft);
     revision::clean_up(scene, &mut draft);
     let pause = pause::plan(&look, &mut draft);
     let active = services::active(&look, &pause, &mut draft);

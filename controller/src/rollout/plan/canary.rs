@@ -1,6 +1,8 @@
 //! The canary's pass: services, traffic, analysis, sizes, pause, and the step.
 
-use super::{Draft, Plan, Scene, abort, analysis, pause, replicas, revision, steps, traffic};
+use super::{
+    Draft, Plan, Scene, abort, analysis, pause, replicas, revision, steps, traffic, workload,
+};
 use crate::rollout::spec::Canary;
 
 /// The next move of a canary whose revision and way are settled.
@@ -14,6 +16,7 @@ pub(super) fn release(scene: &Scene<'_>, canary: &Canary) -> Plan {
     // A pause that analysis asks for stops everything else at once.
     if !runs.inconclusive && !scene.is_halted() {
         replicas::scale(scene, &abort, &mut draft);
+        workload::progressively(scene, replicas::desired(scene, &abort).canary, &mut draft);
     }
     let pauses = pause::plan(scene, &abort, &runs, &mut draft);
     let outcome = steps::Outcome {

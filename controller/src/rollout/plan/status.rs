@@ -14,6 +14,7 @@ use crate::rollout::spec::Way;
 pub(super) fn base(scene: &Scene<'_>) -> RolloutStatus {
     let was = scene.was;
     let canary = was.canary.as_ref();
+    let workload = scene.observed.workload.as_ref();
     let mut status = RolloutStatus {
         current_pod_hash: Some(scene.pod_hash.clone()),
         current_step_hash: Some(scene.strategy.step_hash().to_owned())
@@ -26,6 +27,7 @@ pub(super) fn base(scene: &Scene<'_>) -> RolloutStatus {
         alb: was.alb.clone(),
         albs: was.albs.clone(),
         duration: was.duration.clone(),
+        workload_observed_generation: workload.map(|workload| workload.generation.to_string()),
         unknown: was.unknown.clone(),
         promote_full: scene
             .promote_full()

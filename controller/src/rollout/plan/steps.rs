@@ -7,7 +7,7 @@ use super::abort::Abort;
 use super::analysis::Runs;
 use super::pause::Pauses;
 use super::traffic::Divided;
-use super::{Draft, Scene, conditions, replicas, status};
+use super::{Draft, Scene, conditions, replicas, status, workload};
 use crate::rollout::spec::Step;
 
 /// What the parts of a pass found.
@@ -92,6 +92,7 @@ pub(super) fn promote(
     next.aborted_at = None;
     next.promote_full = None;
     next.current_step_index = scene.strategy.step_index(steps);
+    workload::on_success(scene, draft);
     if next.stable_rs != next.current_pod_hash {
         let hash = &scene.pod_hash;
         let text = format!(

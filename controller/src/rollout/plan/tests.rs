@@ -4,4 +4,5 @@ mod blue_green;
 mod decisions;
 mod random;
 mod statements;
+mod workload;
 mod world;

@@ -43,8 +43,8 @@ pub(super) fn check(rollout: &Rollout, errors: &mut Vec<SpecError>) {
 
 fn check_template(rollout: &Rollout, errors: &mut Vec<SpecError>) {
     let spec = &rollout.spec;
-    if spec.workload_ref.is_some() {
-        // Refused as a whole elsewhere.
+    if spec.workload_ref.is_some() && spec.template.is_none() {
+        // Pods that are taken from elsewhere are checked once they are known.
         return;
     }
     let Some(selector) = &spec.selector else {

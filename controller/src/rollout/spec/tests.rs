@@ -172,10 +172,6 @@ fn argos_checks_of_steps_speak_argos_sentences() {
 fn what_is_not_built_is_named() {
     let table = [
         (
-            json!({"spec": {"workloadRef": {"name": "x"}}}),
-            "workloadRef",
-        ),
-        (
             json!({"spec": {"restartAt": "2026-11-23T12:00:00Z"}}),
             "restartAt",
         ),
@@ -304,5 +300,43 @@ fn selectors_select_as_kubernetes_does() {
     for (selector, selected) in table {
         let typed = serde_json::from_value(selector.clone()).unwrap();
         assert_eq!(pods::selects(&typed, &labels), selected, "{selector}");
+    }
+}
+
+#[test]
+fn scaling_down_is_for_deployments_and_has_three_ways() {
+    let with = |kind: &str, way: &str| {
+        let version = if kind == "PodTemplate" {
+            "v1"
+        } else {
+            "apps/v1"
+        };
+        let reference =
+            json!({"apiVersion": version, "kind": kind, "name": "web", "scaleDown": way});
+        errors_with(&json!({"spec": {"workloadRef": reference}}), &observed())
+    };
+    for way in ["never", "onsuccess", "progressively"] {
+        assert_eq!(with("Deployment", way), Vec::<String>::new());
+    }
+    let table = [
+        (
+            "ReplicaSet",
+            "onsuccess",
+            "\"onsuccess\": only a Deployment can be scaled down",
+        ),
+        (
+            "PodTemplate",
+            "progressively",
+            "\"progressively\": only a Deployment can be scaled down",
+        ),
+        (
+            "Deployment",
+            "onSuccess",
+            "\"onSuccess\": must be never, onsuccess or progressively",
+        ),
+    ];
+    for (kind, way, text) in table {
+        let expected = format!("spec.workloadRef.scaleDown: Invalid value: {text}");
+        assert_eq!(with(kind, way), [expected]);
     }
 }

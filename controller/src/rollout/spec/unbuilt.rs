@@ -9,13 +9,6 @@ use super::SpecError;
 
 /// What every Rollout may have.
 fn check_common(rollout: &Rollout, errors: &mut Vec<SpecError>) {
-    if let Some(workload) = &rollout.spec.workload_ref {
-        errors.push(refused(
-            "spec.workloadRef",
-            json!(workload.name),
-            "workloadRef",
-        ));
-    }
     if let Some(at) = &rollout.spec.restart_at {
         errors.push(refused("spec.restartAt", json!(at), "restartAt"));
     }

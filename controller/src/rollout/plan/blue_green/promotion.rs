@@ -207,8 +207,7 @@ pub(in super::super) fn waits_for(
 ) -> Option<&'static str> {
     let blue_green = status.blue_green.clone().unwrap_or_default();
     let current = status.current_pod_hash.as_deref();
-    let named =
-        |hash: Option<&str>| hash.filter(|hash| !hash.is_empty()).is_some() && hash == current;
+    let named = |hash: Option<&str>| hash.is_some_and(|hash| !hash.is_empty()) && hash == current;
     if !named(blue_green.active_selector.as_deref()) {
         return Some("active service cutover pending");
     }

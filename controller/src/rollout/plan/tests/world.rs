@@ -7,7 +7,7 @@ use crds::rollout::RolloutStatus;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-use super::super::{Action, Plan, Scene, plan};
+use super::super::{Action, Plan, ReplicaSetChange, Scene, plan};
 use crate::rollout::names;
 use crate::rollout::observe::{Observed, ReplicaSetView, ServiceView};
 use crate::rollout::spec::{self, Canary, Strategy, Way};
@@ -173,6 +173,18 @@ impl World {
     fn act(&mut self, action: &Action) {
         match action {
             Action::SetDefaultReplicas => self.rollout.spec.replicas = Some(1),
+            Action::ObserveWorkload(generation) => {
+                let annotations = self.rollout.metadata.annotations.get_or_insert_default();
+                annotations.insert(
+                    names::WORKLOAD_GENERATION.to_owned(),
+                    generation.to_string(),
+                );
+            }
+            Action::ScaleWorkload { replicas, .. } => {
+                let workload = self.observed.workload.as_mut().unwrap();
+                workload.replicas = Some(*replicas);
+                workload.generation += 1;
+            }
             Action::NumberRollout(revision) => {
                 let annotations = self.rollout.metadata.annotations.get_or_insert_default();
                 annotations.insert(names::REVISION.to_owned(), revision.to_string());
@@ -203,32 +215,34 @@ impl World {
                 }
                 self.observed.traffic.ordered_weight = Some(order.weight);
             }
-            Action::ChangeReplicaSet(change) => {
-                let set = self
-                    .observed
-                    .replica_sets
-                    .iter_mut()
-                    .find(|set| set.name == change.name)
-                    .unwrap();
-                set.desired = change.replicas.unwrap_or(set.desired);
-                set.min_ready_seconds = change.min_ready_seconds.unwrap_or(set.min_ready_seconds);
-                for (key, value) in &change.annotations {
-                    match value {
-                        Some(value) => set.annotations.insert(key.clone(), value.clone()),
-                        None => set.annotations.remove(key),
-                    };
-                }
-                let revision = set.annotations.get(names::REVISION);
-                set.revision = revision
-                    .and_then(|text| text.parse().ok())
-                    .unwrap_or_default();
-            }
+            Action::ChangeReplicaSet(change) => self.change(change),
             Action::DeleteReplicaSet { name, .. } => {
                 self.observed.replica_sets.retain(|set| set.name != *name);
             }
             Action::CreateRun(run) => self.observed.runs.push((**run).clone()),
             Action::TerminateRun(_) | Action::FailRun { .. } | Action::DeleteRun(_) => {}
         }
+    }
+
+    fn change(&mut self, change: &ReplicaSetChange) {
+        let set = self
+            .observed
+            .replica_sets
+            .iter_mut()
+            .find(|set| set.name == change.name)
+            .unwrap();
+        set.desired = change.replicas.unwrap_or(set.desired);
+        set.min_ready_seconds = change.min_ready_seconds.unwrap_or(set.min_ready_seconds);
+        for (key, value) in &change.annotations {
+            match value {
+                Some(value) => set.annotations.insert(key.clone(), value.clone()),
+                None => set.annotations.remove(key),
+            };
+        }
+        let revision = set.annotations.get(names::REVISION);
+        set.revision = revision
+            .and_then(|text| text.parse().ok())
+            .unwrap_or_default();
     }
 
     fn create(&mut self, name: &str, hash: &str, revision: i64) {

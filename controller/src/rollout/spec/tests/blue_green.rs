@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::{errors_with, observed};
-use crate::rollout::observe::Observed;
+use super::{check, errors_with, observed};
+use crate::rollout::observe::{Observed, ServiceView};
 
 fn world() -> Observed {
     let mut observed = observed();
@@ -111,4 +111,42 @@ fn the_annotation_is_strict_and_only_for_blue_green() {
             .contains("is for blueGreen; a canary names it in spec.strategy.canary.trafficRouting"),
         "{errors:?}"
     );
+}
+
+/// Every Rollout of docs/blue-green.md, with the Services and templates that the page speaks of.
+#[test]
+fn the_page_about_it_shows_what_works() {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/blue-green.md");
+    let page = std::fs::read_to_string(file).expect("docs/blue-green.md can be read");
+    let blocks: Vec<_> = page
+        .split("```yaml\n")
+        .skip(1)
+        .filter_map(|rest| rest.split("```").next())
+        .collect();
+    let documents = blocks
+        .iter()
+        .flat_map(|block| crds::read::documents(block).unwrap());
+    let (rollouts, templates): (Vec<_>, Vec<_>) =
+        documents.partition(|document| document["kind"] == "Rollout");
+    assert_eq!((rollouts.len(), templates.len()), (2, 1));
+    let mut observed = Observed::default();
+    let service = ServiceView {
+        selector: [("app".into(), "shop".into())].into(),
+        ..ServiceView::default()
+    };
+    observed.services = ["shop", "shop-preview"]
+        .map(|name| (name.to_owned(), service.clone()))
+        .into();
+    for template in templates {
+        let template: crds::AnalysisTemplate = crds::read::read(template).unwrap();
+        let name = template.metadata.name.unwrap();
+        observed
+            .templates
+            .namespaced
+            .insert(name, std::sync::Arc::new(template.spec));
+    }
+    for rollout in rollouts {
+        let errors = check(&crds::read::read(rollout).unwrap(), &observed).err();
+        assert_eq!(errors, None);
+    }
 }
