@@ -3,12 +3,17 @@
 //!
 //! The text is that of `kubectl argo rollouts get rollout`, so that eyes and scripts that know the
 //! one know the other. Where a line ends in blanks there, it does not here. [`list`] is the table of
-//! many Rollouts.
+//! many Rollouts. An [`experiment`], a [`run`] and a [`template`] are shown alone as well, and many
+//! of them in [`tables`].
 //!
 //! All of it is a pure function of the objects and the time.
 
+pub mod experiment;
 pub mod list;
 pub mod phase;
+pub mod run;
+pub mod tables;
+pub mod template;
 pub mod weight;
 
 mod age;
@@ -77,10 +82,7 @@ pub struct Look {
 
 /// The lines about the Rollout and its tree.
 pub fn render(input: &TreeInput, look: Look, now: Timestamp) -> String {
-    let header = ["NAME", "KIND", "STATUS", "AGE", "INFO"]
-        .map(Text::plain)
-        .to_vec();
-    let mut rows = vec![header];
+    let mut rows = vec![heading()];
     rows.extend(root(input, look.detail, now).rows());
     let tree = columns::aligned(&rows, look.paint);
     format!("{}\n{tree}", head(input, look.paint))
@@ -105,11 +107,23 @@ fn head(input: &TreeInput, paint: Paint) -> String {
     lines.extend(labels.zip(images::lines(input)));
     lines.push(("Replicas:", Text::default()));
     lines.extend(replicas(rollout).map(|(label, count)| (label, Text::plain(count.to_string()))));
-    let line = |(label, text): (&str, Text)| {
-        let line = format!("{label:<LABEL$}{}", text.painted(paint));
-        format!("{}\n", line.trim_end())
-    };
-    lines.into_iter().map(line).collect()
+    lines
+        .into_iter()
+        .map(|(label, text)| line(label, &text, LABEL, paint))
+        .collect()
+}
+
+/// The headings of a tree.
+fn heading() -> Vec<Text> {
+    ["NAME", "KIND", "STATUS", "AGE", "INFO"]
+        .map(Text::plain)
+        .to_vec()
+}
+
+/// A line above a tree: a label and what it is about.
+fn line(label: &str, text: &Text, width: usize, paint: Paint) -> String {
+    let line = format!("{label:<width$}{}", text.painted(paint));
+    format!("{}\n", line.trim_end())
 }
 
 fn strategy(input: &TreeInput) -> Vec<(&'static str, Text)> {
@@ -181,7 +195,7 @@ fn branch(input: &TreeInput, number: i64, detail: Detail, now: Timestamp) -> Nod
         sets.iter()
             .map(|set| sets::node(input, set, &sets::tags(input, set), now)),
     );
-    children.extend(experiments.map(|one| experiment(input, one, detail, now)));
+    children.extend(experiments.map(|one| experiment::node(input, one, detail, now)));
     children.extend(runs.map(|run| runs::node(run, detail, now)));
     Node {
         icon: "#",
@@ -191,25 +205,6 @@ fn branch(input: &TreeInput, number: i64, detail: Detail, now: Timestamp) -> Nod
         age: String::new(),
         info: Text::default(),
         children,
-    }
-}
-
-fn experiment(input: &TreeInput, one: &Experiment, detail: Detail, now: Timestamp) -> Node {
-    let state = runs::state(one.status.as_ref().and_then(|status| status.phase.as_ref()));
-    let mut sets: Vec<_> = sets_of(input, one).collect();
-    sets.sort_by_key(|set| (std::cmp::Reverse(revision(*set)), set.name_any()));
-    let runs = runs_of(input, one);
-    let sets = sets.iter().map(|set| sets::node(input, set, &[], now));
-    Node {
-        icon: "Σ",
-        name: Text::coloured(one.name_any(), text::Colour::of(&state.word)),
-        kind: "Experiment",
-        age: age::since(created(one), now),
-        info: Text::default(),
-        children: sets
-            .chain(runs.iter().map(|run| runs::node(run, detail, now)))
-            .collect(),
-        state,
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crds::Experiment;
+
 use super::node::annotation;
 use super::text::Text;
 use super::{TreeInput, sets, sets_of};
@@ -21,17 +23,34 @@ pub(super) fn lines(input: &TreeInput) -> Vec<Text> {
             images.entry(image).or_default().add(&tags);
         }
     }
-    for set in input
-        .experiments
-        .iter()
-        .flat_map(|one| sets_of(input, one.as_ref()))
-    {
+    for one in &input.experiments {
+        add_experiment(input, one, &mut images);
+    }
+    listed(images)
+}
+
+/// Each image of an Experiment once: `nginx:2 (Σ:canary)`.
+pub(super) fn of_experiment(input: &TreeInput, one: &Experiment) -> Vec<Text> {
+    let mut images = BTreeMap::new();
+    add_experiment(input, one, &mut images);
+    listed(images)
+}
+
+fn add_experiment<'a>(
+    input: &'a TreeInput,
+    one: &'a Experiment,
+    images: &mut BTreeMap<&'a str, Tags>,
+) {
+    for set in sets_of(input, one) {
         let template = annotation(set, EXPERIMENT_TEMPLATE);
         let tags: Vec<String> = template.iter().map(|name| format!("Σ:{name}")).collect();
         for image in sets::images(set) {
             images.entry(image).or_default().add(&tags);
         }
     }
+}
+
+fn listed(images: BTreeMap<&str, Tags>) -> Vec<Text> {
     images
         .into_iter()
         .map(|(image, tags)| tags.line(image))

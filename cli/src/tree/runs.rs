@@ -55,7 +55,7 @@ pub(super) fn state(phase: Option<&AnalysisPhase>) -> State {
 }
 
 /// `✔ 4,✖ 1`: how many measurements ended how.
-fn counts(results: &[MetricResult]) -> Text {
+pub(super) fn counts(results: &[MetricResult]) -> Text {
     let sum =
         |count: fn(&MetricResult) -> Option<i32>| -> i32 { results.iter().filter_map(count).sum() };
     let counts = [

@@ -4,8 +4,9 @@ use std::path::PathBuf;
 
 use clap::Args;
 use crds::Rollout;
+use k8s_openapi::NamespaceResourceScope;
 use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
-use kube::{Api, Client, Config};
+use kube::{Api, Client, Config, Resource};
 
 use super::failure::{self, Failure};
 
@@ -65,6 +66,14 @@ impl Cluster {
 
     /// The Rollouts of the namespace.
     pub fn rollouts(&self) -> Api<Rollout> {
+        self.api()
+    }
+
+    /// The objects of a kind in the namespace.
+    pub fn api<K>(&self) -> Api<K>
+    where
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
+    {
         Api::namespaced(self.client.clone(), &self.namespace)
     }
 

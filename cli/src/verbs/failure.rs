@@ -56,7 +56,7 @@ pub enum Failure {
     #[error("{kind} \"{name}\" not found in namespace \"{namespace}\"\n  {hint}")]
     NotFound {
         /// Kind and group.
-        kind: &'static str,
+        kind: String,
         /// The name.
         name: String,
         /// Where it was looked for.
@@ -121,12 +121,25 @@ pub enum Failure {
         /// What there is.
         hint: String,
     },
-    /// The Rollout was deleted while it was looked at.
-    #[error("rollout \"{name}\" was deleted")]
+    /// What was looked at was deleted meanwhile.
+    #[error("{kind} \"{name}\" was deleted")]
     Gone {
-        /// The Rollout.
+        /// Its kind.
+        kind: &'static str,
+        /// Its name.
         name: String,
     },
+    /// A file cannot be read, or is not what it should be.
+    #[error("{file}: {cause}")]
+    File {
+        /// The file.
+        file: String,
+        /// What is wrong with it.
+        cause: String,
+    },
+    /// Manifests have errors; they have been printed.
+    #[error("{0}")]
+    Lint(String),
     /// The Rollout is Degraded.
     #[error("The rollout is in a degraded state with message: {0}")]
     Degraded(String),
@@ -191,17 +204,12 @@ impl Cluster {
     }
 
     /// That a named object of another kind is not there, or what else is wrong.
-    pub(super) async fn explain_other(
-        &self,
-        error: KubeError,
-        kind: &'static str,
-        name: &str,
-    ) -> Failure {
+    pub(super) async fn explain_other(&self, error: KubeError, kind: &str, name: &str) -> Failure {
         if is_missing(&error) {
             let hint = format!("look with `kubectl get {kind} -n {}`", self.namespace);
             let (name, namespace) = (name.to_owned(), self.namespace.clone());
             return Failure::NotFound {
-                kind,
+                kind: kind.to_owned(),
                 name,
                 namespace,
                 hint,
@@ -237,7 +245,7 @@ impl Cluster {
             .map(kube::ResourceExt::name_any)
             .collect();
         Failure::NotFound {
-            kind: "rollout.argoproj.io",
+            kind: "rollout.argoproj.io".to_owned(),
             name: name.to_owned(),
             namespace: self.namespace.clone(),
             hint: near(name, names),

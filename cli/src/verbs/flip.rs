@@ -1,6 +1,7 @@
-//! The verbs that set one field: abort, retry, pause.
+//! The verbs that set one field: abort, retry (a Rollout or an Experiment), pause.
 
 use clap::{Args, ValueEnum};
+use crds::Experiment;
 use kube::api::{Patch, PatchParams};
 use kube::{Api, ResourceExt as _};
 use serde_json::{Value, json};
@@ -25,7 +26,7 @@ pub struct NamesArgs {
 pub struct RetryArgs {
     /// What they are
     pub kind: Retried,
-    /// The Rollouts
+    /// Their names
     #[arg(required = true, value_name = "NAME")]
     pub names: Vec<String>,
     /// Which cluster.
@@ -39,6 +40,9 @@ pub enum Retried {
     /// An aborted Rollout
     #[value(aliases = ["rollouts", "ro"])]
     Rollout,
+    /// An Experiment that has ended
+    #[value(aliases = ["experiments", "exp"])]
+    Experiment,
 }
 
 /// A field and what it becomes.
@@ -70,6 +74,39 @@ pub const PAUSE: Flip = Flip {
     done: "paused",
     in_status: false,
 };
+
+/// Tries again.
+pub async fn retry(
+    args: &RetryArgs,
+    cluster: &Cluster,
+    console: &mut Console<'_>,
+) -> Result<(), Failure> {
+    match args.kind {
+        Retried::Rollout => run(RETRY, &args.names, cluster, console).await,
+        Retried::Experiment => retry_experiments(&args.names, cluster, console).await,
+    }
+}
+
+/// Without a status an Experiment begins anew; it has no status subresource.
+async fn retry_experiments(
+    names: &[String],
+    cluster: &Cluster,
+    console: &mut Console<'_>,
+) -> Result<(), Failure> {
+    for name in names {
+        let patch = Patch::Merge(json!({"status": null}));
+        let patched = cluster
+            .api::<Experiment>()
+            .patch_metadata(name, &PatchParams::default(), &patch)
+            .await;
+        if let Err(error) = patched {
+            let kind = "experiment.argoproj.io";
+            return Err(cluster.explain_other(error, kind, name).await);
+        }
+        console.print(&format!("experiment '{name}' retried\n"))?;
+    }
+    Ok(())
+}
 
 /// Does it to each of the Rollouts.
 pub async fn run(

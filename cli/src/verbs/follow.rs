@@ -1,4 +1,5 @@
-//! A Rollout and all that may belong to it, kept up to date by watches.
+//! A Rollout, an Experiment or an AnalysisRun and all that may belong to it, kept up to date by
+//! watches.
 
 use std::sync::Arc;
 
@@ -18,6 +19,12 @@ use crate::tree::TreeInput;
 
 /// How many kinds are followed.
 const KINDS: usize = 5;
+/// The place of Rollouts among them.
+const ROLLOUT: usize = 0;
+/// The place of Experiments among them.
+const EXPERIMENT: usize = 3;
+/// The place of AnalysisRuns among them.
+const ANALYSIS_RUN: usize = 4;
 
 /// What a watch reports.
 #[derive(Debug)]
@@ -35,12 +42,15 @@ enum Report {
 pub(super) enum News {
     /// There may be something new to show.
     Changed,
-    /// The Rollout cannot be watched for now.
+    /// The object itself cannot be watched for now.
     Trouble(String),
 }
 
-/// A Rollout with its surroundings.
+/// An object with its surroundings.
 pub(super) struct Followed {
+    name: String,
+    /// Which of the kinds the object is of.
+    subject: usize,
     rollouts: Store<Rollout>,
     replica_sets: Store<ReplicaSet>,
     pods: Store<Pod>,
@@ -55,19 +65,42 @@ pub(super) struct Followed {
 
 impl Followed {
     /// Begins to follow a Rollout.
-    pub(super) fn start(cluster: &Cluster, name: &str) -> Self {
-        let all = watcher::Config::default;
-        let (rollouts, first) = follow(cluster, all().fields(&format!("metadata.name={name}")));
-        let (replica_sets, second) = follow(cluster, all());
-        let (pods, third) = follow(cluster, all());
-        let (experiments, fourth) = follow(cluster, all());
-        let (analysis_runs, fifth) = follow(cluster, all());
+    pub(super) fn rollout(cluster: &Cluster, name: &str) -> Self {
+        Self::start(cluster, name, ROLLOUT)
+    }
+
+    /// Begins to follow an Experiment.
+    pub(super) fn experiment(cluster: &Cluster, name: &str) -> Self {
+        Self::start(cluster, name, EXPERIMENT)
+    }
+
+    /// Begins to follow an AnalysisRun.
+    pub(super) fn analysis_run(cluster: &Cluster, name: &str) -> Self {
+        Self::start(cluster, name, ANALYSIS_RUN)
+    }
+
+    fn start(cluster: &Cluster, name: &str, subject: usize) -> Self {
+        let named = || watcher::Config::default().fields(&format!("metadata.name={name}"));
+        let all = |kind: usize| {
+            if kind == subject {
+                named()
+            } else {
+                watcher::Config::default()
+            }
+        };
+        let (rollouts, first) = follow(cluster, all(ROLLOUT));
+        let (replica_sets, second) = follow(cluster, all(1));
+        let (pods, third) = follow(cluster, all(2));
+        let (experiments, fourth) = follow(cluster, all(EXPERIMENT));
+        let (analysis_runs, fifth) = follow(cluster, all(ANALYSIS_RUN));
         let streams = [first, second, third, fourth, fifth]
             .into_iter()
             .enumerate();
         let numbered =
             streams.map(|(kind, stream)| stream.map(move |report| (kind, report)).boxed());
         Self {
+            name: name.to_owned(),
+            subject,
             rollouts,
             replica_sets,
             pods,
@@ -86,9 +119,9 @@ impl Followed {
         };
         match report {
             Report::Changed => {}
-            Report::Failed(cause) if kind == 0 => return News::Trouble(cause),
+            Report::Failed(cause) if kind == self.subject => return News::Trouble(cause),
             // What cannot be watched is left out: a cluster may have no Experiments, and a person
-            // no right to see Pods. Only the Rollout itself is indispensable.
+            // no right to see Pods. Only the object itself is indispensable.
             Report::Settled | Report::Failed(_) => self.settled[kind] = true,
         }
         News::Changed
@@ -99,16 +132,39 @@ impl Followed {
         self.settled.iter().all(|settled| *settled)
     }
 
-    /// All of it; nothing when the Rollout is gone.
-    pub(super) fn now(&self) -> Option<TreeInput> {
-        Some(TreeInput {
-            rollout: Arc::unwrap_or_clone(self.rollouts.state().into_iter().next()?),
+    /// The Rollout that is followed; nothing when it is gone.
+    pub(super) fn the_rollout(&self) -> Option<Rollout> {
+        find(&self.rollouts, &self.name)
+    }
+
+    /// The Experiment that is followed; nothing when it is gone.
+    pub(super) fn the_experiment(&self) -> Option<Experiment> {
+        find(&self.experiments, &self.name)
+    }
+
+    /// The AnalysisRun that is followed; nothing when it is gone.
+    pub(super) fn the_analysis_run(&self) -> Option<AnalysisRun> {
+        find(&self.analysis_runs, &self.name)
+    }
+
+    /// A Rollout, or none in particular, with all that is around it.
+    pub(super) fn surroundings(&self, rollout: Rollout) -> TreeInput {
+        TreeInput {
+            rollout,
             replica_sets: self.replica_sets.state(),
             pods: self.pods.state(),
             experiments: self.experiments.state(),
             analysis_runs: self.analysis_runs.state(),
-        })
+        }
     }
+}
+
+fn find<K>(store: &Store<K>, name: &str) -> Option<K>
+where
+    K: Resource<DynamicType = ()> + Clone + 'static,
+{
+    let object = store.find(|object| object.meta().name.as_deref() == Some(name))?;
+    Some(Arc::unwrap_or_clone(object))
 }
 
 fn follow<K>(cluster: &Cluster, config: watcher::Config) -> (Store<K>, BoxStream<'static, Report>)

@@ -1,9 +1,14 @@
-//! `get`: one Rollout with all that belongs to it, or a table of all; once, or as they change.
+//! `get`: one Rollout, Experiment, AnalysisRun or template with all that belongs to it, or a table of
+//! all; once, or as they change.
 
 mod many;
 mod one;
+mod other;
+mod templates;
 
 use clap::{Args, ValueEnum};
+use crds::{AnalysisRun, Experiment, Rollout};
+use kube::Resource;
 use serde_json::Value;
 
 use super::cluster::{Cluster, ClusterArgs};
@@ -11,12 +16,16 @@ use super::console::{self, Console};
 use super::failure::Failure;
 use crate::tree::{Detail, Look};
 
+use many::none;
+pub(super) use many::{Wanted, table};
+pub(super) use other::experiments;
+
 /// What to show, and how.
 #[derive(Args, Clone, Debug)]
 pub struct GetArgs {
     /// What they are
     pub kind: Shown,
-    /// The Rollout; without it all are listed
+    /// Which one; without it all are listed
     pub name: Option<String>,
     /// Show changes as they happen
     #[arg(short, long)]
@@ -24,7 +33,7 @@ pub struct GetArgs {
     /// Show it as data, or show more of it
     #[arg(short, long)]
     pub output: Option<Output>,
-    /// List the Rollouts of all namespaces
+    /// List those of all namespaces
     #[arg(short = 'A', long, conflicts_with = "name")]
     pub all_namespaces: bool,
     /// No colours; NO_COLOR in the environment does the same
@@ -41,6 +50,16 @@ pub enum Shown {
     /// Rollouts
     #[value(aliases = ["rollout", "ro"])]
     Rollouts,
+    /// Experiments
+    #[value(aliases = ["experiment", "exp"])]
+    Experiments,
+    /// AnalysisRuns
+    #[value(name = "analysisruns", aliases = ["analysisrun", "ar"])]
+    AnalysisRuns,
+    /// AnalysisTemplates and ClusterAnalysisTemplates
+    #[value(aliases = ["template", "analysistemplates", "analysistemplate", "at",
+                       "clusteranalysistemplates", "clusteranalysistemplate", "cat"])]
+    Templates,
 }
 
 /// How it can be shown other than for reading.
@@ -77,20 +96,60 @@ pub async fn run(
         no_color.as_deref(),
         term.as_deref(),
     );
-    match (args.name.as_deref(), data) {
-        (Some(name), Some(output)) => one::data(name, output, cluster, console).await,
-        (Some(name), None) if args.watch => {
-            one::watch(name, Look { detail, paint }, cluster, console).await
+    let look = Look { detail, paint };
+    match (args.kind, data) {
+        (Shown::Rollouts, None) => rollouts(args, look, cluster, console).await,
+        (Shown::Experiments | Shown::AnalysisRuns, None) => {
+            other::run(args, look, cluster, console).await
         }
-        (Some(name), None) => one::once(name, Look { detail, paint }, cluster, console).await,
-        (None, Some(output)) => many::data(args.all_namespaces, output, cluster, console).await,
-        (None, None) => many::table(args, detail, cluster, console).await,
+        (Shown::Templates, None) => templates::run(args, look, cluster, console).await,
+        (Shown::Rollouts, Some(output)) => as_data::<Rollout>(args, output, cluster, console).await,
+        (Shown::Experiments, Some(output)) => {
+            as_data::<Experiment>(args, output, cluster, console).await
+        }
+        (Shown::AnalysisRuns, Some(output)) => {
+            as_data::<AnalysisRun>(args, output, cluster, console).await
+        }
+        (Shown::Templates, Some(output)) => templates::data(args, output, cluster, console).await,
+    }
+}
+
+async fn rollouts(
+    args: &GetArgs,
+    look: Look,
+    cluster: &Cluster,
+    console: &mut Console<'_>,
+) -> Result<(), Failure> {
+    match args.name.as_deref() {
+        Some(name) if args.watch => one::watch(name, look, cluster, console).await,
+        Some(name) => one::once(name, look, cluster, console).await,
+        None => {
+            let wanted = Wanted {
+                everywhere: args.all_namespaces,
+                watch: args.watch,
+                detail: look.detail,
+                ..Wanted::default()
+            };
+            many::table(&wanted, cluster, console).await
+        }
+    }
+}
+
+async fn as_data<K: Resource<DynamicType = ()>>(
+    args: &GetArgs,
+    output: Output,
+    cluster: &Cluster,
+    console: &mut Console<'_>,
+) -> Result<(), Failure> {
+    match args.name.as_deref() {
+        Some(name) => one::data::<K>(name, output, cluster, console).await,
+        None => many::data::<K>(args.all_namespaces, output, cluster, console).await,
     }
 }
 
 /// An object as a document. What the API server notes for itself about who wrote which field is
 /// left out, as kubectl does.
-fn document(mut object: Value, output: Output) -> Result<String, Failure> {
+pub(super) fn document(mut object: Value, output: Output) -> Result<String, Failure> {
     let items = object.get_mut("items").and_then(Value::as_array_mut);
     for item in items.into_iter().flatten() {
         without_managers(item);

@@ -91,6 +91,7 @@ async fn until_final(
         }
     }
     Err(Failure::Gone {
+        kind: "rollout",
         name: name.to_owned(),
     })
 }

@@ -15,6 +15,8 @@ use tokio::sync::Notify;
 
 use super::*;
 
+mod others;
+
 /// What is typed after `sluice`.
 #[derive(Debug, Parser)]
 struct Typed {

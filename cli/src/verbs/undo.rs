@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use clap::Args;
 use crds::Rollout;
 use crds::pod_template::{POD_TEMPLATE_HASH_LABEL, PodTemplate};
-use k8s_openapi::api::apps::v1::ReplicaSet;
+use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
+use k8s_openapi::api::core::v1::PodTemplate as CorePodTemplate;
 use kube::api::{ApiResource, DynamicObject, ListParams, Patch, PatchParams};
-use kube::{Api, ResourceExt as _};
+use kube::{Api, Resource, ResourceExt as _};
 use serde_json::{Value, json};
 
 use super::cluster::{Cluster, ClusterArgs};
@@ -37,33 +38,87 @@ pub async fn run(
     console: &mut Console<'_>,
 ) -> Result<(), Failure> {
     let rollout = cluster.rollout(&args.name).await?;
-    if rollout.spec.workload_ref.is_some() {
-        let message = "the pods of this rollout are described by the workload that it refers to; \
-                       undo that one: kubectl rollout undo";
-        return Err(Failure::Usage(message.to_owned()));
-    }
     let templates = templates(&rollout, cluster).await?;
     let (revision, template) = chosen(templates, args.to_revision, &args.name)?;
-    if rollout
-        .spec
-        .template
-        .as_ref()
-        .is_some_and(|current| current.same_as(&template))
-    {
+    let home = Home::of(&rollout, cluster)?;
+    if home.template(cluster).await?.same_as(&template) {
         let skipped = "skipped rollback (current template already matches revision";
         return console.print(&format!("{skipped} {revision})\n"));
     }
-    let replace = json!([{"op": "replace", "path": "/spec/template", "value": template}]);
-    let replace: json_patch::Patch =
-        serde_json::from_value(replace).map_err(|error| Failure::Strange(error.to_string()))?;
-    let patch: Patch<()> = Patch::Json(replace);
-    let patched = cluster
-        .rollouts()
-        .patch(&args.name, &PatchParams::default(), &patch)
-        .await;
-    match patched {
-        Ok(_) => console.print(&format!("rollout '{}' undo\n", args.name)),
-        Err(error) => Err(cluster.explain(error, &args.name).await),
+    home.replace(&template, cluster).await?;
+    console.print(&format!("rollout '{}' undo\n", args.name))
+}
+
+/// Where a Rollout's pods are described: in itself, or in the workload that it refers to.
+struct Home {
+    api: Api<DynamicObject>,
+    kind: &'static str,
+    name: String,
+    /// The JSON pointer of the template.
+    path: &'static str,
+}
+
+// === impl Home ===
+
+impl Home {
+    fn of(rollout: &Rollout, cluster: &Cluster) -> Result<Self, Failure> {
+        let Some(workload) = &rollout.spec.workload_ref else {
+            let kind = "rollout.argoproj.io";
+            return Ok(Self::at::<Rollout>(cluster, kind, &rollout.name_any()));
+        };
+        let name = workload.name.as_deref().unwrap_or_default();
+        match workload.kind.as_deref().unwrap_or_default() {
+            "Deployment" => Ok(Self::at::<Deployment>(cluster, "deployment.apps", name)),
+            "ReplicaSet" => Ok(Self::at::<ReplicaSet>(cluster, "replicaset.apps", name)),
+            "PodTemplate" => Ok(Self {
+                path: "/template",
+                ..Self::at::<CorePodTemplate>(cluster, "podtemplate", name)
+            }),
+            other => Err(Failure::Usage(format!(
+                "the rollout refers to a workload of kind {other:?}, which has no pod template that can be set; \
+                 workloadRef takes Deployment, ReplicaSet and PodTemplate"
+            ))),
+        }
+    }
+
+    fn at<K: Resource<DynamicType = ()>>(
+        cluster: &Cluster,
+        kind: &'static str,
+        name: &str,
+    ) -> Self {
+        let resource = ApiResource::erase::<K>(&());
+        Self {
+            api: Api::namespaced_with(cluster.client.clone(), &cluster.namespace, &resource),
+            kind,
+            name: name.to_owned(),
+            path: "/spec/template",
+        }
+    }
+
+    async fn template(&self, cluster: &Cluster) -> Result<PodTemplate, Failure> {
+        let object = match self.api.get(&self.name).await {
+            Ok(object) => object,
+            Err(error) => return Err(cluster.explain_other(error, self.kind, &self.name).await),
+        };
+        let template = object.data.pointer(self.path).cloned();
+        Ok(template
+            .and_then(PodTemplate::from_value)
+            .unwrap_or_default())
+    }
+
+    async fn replace(&self, template: &PodTemplate, cluster: &Cluster) -> Result<(), Failure> {
+        let replace = json!([{"op": "replace", "path": self.path, "value": template}]);
+        let replace: json_patch::Patch =
+            serde_json::from_value(replace).map_err(|error| Failure::Strange(error.to_string()))?;
+        let patch: Patch<()> = Patch::Json(replace);
+        let patched = self
+            .api
+            .patch(&self.name, &PatchParams::default(), &patch)
+            .await;
+        match patched {
+            Ok(_) => Ok(()),
+            Err(error) => Err(cluster.explain_other(error, self.kind, &self.name).await),
+        }
     }
 }
 

@@ -1,8 +1,8 @@
-//! One Rollout: as a tree, once or again and again, or as data.
+//! One Rollout as a tree, once or again and again; one object of any kind as data.
 
 use std::time::Duration;
 
-use crds::{AnalysisRun, Experiment, Rollout};
+use crds::{AnalysisRun, Experiment};
 use jiff::Timestamp;
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::ReplicaSet;
@@ -25,19 +25,44 @@ const REDRAW: Duration = Duration::from_millis(200);
 /// How often ages are brought up to date.
 const AGES: Duration = Duration::from_secs(1);
 
-/// The Rollout as it was written.
-pub(super) async fn data(
+/// An object of the namespace as it was written.
+pub(super) async fn data<K: Resource<DynamicType = ()>>(
     name: &str,
     output: Output,
     cluster: &Cluster,
     console: &mut Console<'_>,
 ) -> Result<(), Failure> {
-    let resource = ApiResource::erase::<Rollout>(&());
-    let api: Api<DynamicObject> =
-        Api::namespaced_with(cluster.client.clone(), &cluster.namespace, &resource);
+    let resource = ApiResource::erase::<K>(&());
+    let api = Api::namespaced_with(cluster.client.clone(), &cluster.namespace, &resource);
+    written(&api, (&resource, name), output, cluster, console).await
+}
+
+/// An object of the whole cluster as it was written.
+pub(super) async fn cluster_data<K: Resource<DynamicType = ()>>(
+    name: &str,
+    output: Output,
+    cluster: &Cluster,
+    console: &mut Console<'_>,
+) -> Result<(), Failure> {
+    let resource = ApiResource::erase::<K>(&());
+    let api = Api::all_with(cluster.client.clone(), &resource);
+    written(&api, (&resource, name), output, cluster, console).await
+}
+
+async fn written(
+    api: &Api<DynamicObject>,
+    (resource, name): (&ApiResource, &str),
+    output: Output,
+    cluster: &Cluster,
+    console: &mut Console<'_>,
+) -> Result<(), Failure> {
     let object = match api.get(name).await {
         Ok(object) => object,
-        Err(error) => return Err(cluster.explain(error, name).await),
+        Err(error) if resource.kind == "Rollout" => return Err(cluster.explain(error, name).await),
+        Err(error) => {
+            let kind = format!("{}.{}", resource.kind.to_lowercase(), resource.group);
+            return Err(cluster.explain_other(error, &kind, name).await);
+        }
     };
     let object =
         serde_json::to_value(object).map_err(|error| Failure::Strange(error.to_string()))?;
@@ -70,11 +95,34 @@ pub(super) async fn watch(
 ) -> Result<(), Failure> {
     // What is plainly wrong is said at once; a watch would try again and again.
     cluster.rollout(name).await?;
-    let mut followed = Followed::start(cluster, name);
+    let followed = Followed::rollout(cluster, name);
+    let gone = || Failure::Gone {
+        kind: "rollout",
+        name: name.to_owned(),
+    };
+    let draw = |followed: &Followed, look: Look, now: Timestamp| {
+        let rollout = followed.the_rollout().ok_or_else(gone)?;
+        let input = followed.surroundings(rollout);
+        Ok(tree::render(&input, look, now))
+    };
+    redraw(followed, look, draw, console).await
+}
+
+/// Draws what is followed whenever it changes, and while a person looks on, its ages.
+pub(super) async fn redraw(
+    mut followed: Followed,
+    look: Look,
+    draw: impl Fn(&Followed, Look, Timestamp) -> Result<String, Failure>,
+    console: &mut Console<'_>,
+) -> Result<(), Failure> {
     let (mut redraw, mut ages) = (interval(REDRAW), interval(AGES));
     redraw.set_missed_tick_behavior(MissedTickBehavior::Delay);
     ages.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut screen = Screen { look, shown: None };
+    let mut screen = Screen {
+        look,
+        draw,
+        shown: None,
+    };
     let mut is_new = false;
     loop {
         tokio::select! {
@@ -84,36 +132,29 @@ pub(super) async fn watch(
             },
             _ = redraw.tick(), if is_new && followed.is_settled() => {
                 is_new = false;
-                screen.draw(name, &followed, console)?;
+                screen.draw(&followed, console)?;
             }
             _ = ages.tick(), if console.is_terminal && followed.is_settled() => {
-                screen.draw(name, &followed, console)?;
+                screen.draw(&followed, console)?;
             }
         }
     }
 }
 
 /// What is on the screen, or was last written to a file.
-struct Screen {
+struct Screen<D> {
     look: Look,
+    draw: D,
     /// The last tree without its ages.
     shown: Option<String>,
 }
 
 // === impl Screen ===
 
-impl Screen {
+impl<D: Fn(&Followed, Look, Timestamp) -> Result<String, Failure>> Screen<D> {
     /// On a terminal in place of the last; elsewhere below it, and only what is new but for ages.
-    fn draw(
-        &mut self,
-        name: &str,
-        followed: &Followed,
-        console: &mut Console<'_>,
-    ) -> Result<(), Failure> {
-        let input = followed.now().ok_or_else(|| Failure::Gone {
-            name: name.to_owned(),
-        })?;
-        let text = tree::render(&input, self.look, console.clock.now());
+    fn draw(&mut self, followed: &Followed, console: &mut Console<'_>) -> Result<(), Failure> {
+        let text = (self.draw)(followed, self.look, console.clock.now())?;
         if console.is_terminal {
             return console.redraw(&text);
         }
@@ -121,7 +162,7 @@ impl Screen {
             paint: Paint::Plain,
             ..self.look
         };
-        let ageless = tree::render(&input, ageless, Timestamp::UNIX_EPOCH);
+        let ageless = (self.draw)(followed, ageless, Timestamp::UNIX_EPOCH)?;
         if self.shown.as_ref() == Some(&ageless) {
             return Ok(());
         }
@@ -133,7 +174,7 @@ impl Screen {
 
 /// All of a kind in the namespace. What cannot be listed is left out: a cluster may have no
 /// Experiments, and a person no right to see Pods.
-async fn all<K>(cluster: &Cluster) -> Vec<Arc<K>>
+pub(super) async fn all<K>(cluster: &Cluster) -> Vec<Arc<K>>
 where
     K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
     K: Clone + std::fmt::Debug + serde::de::DeserializeOwned,
