@@ -11,6 +11,7 @@ mod watch;
 pub mod apply;
 mod caches;
 mod events;
+mod merge;
 pub mod observe;
 pub mod plan;
 pub mod spec;

@@ -1,6 +1,13 @@
 //! The pod template: kept as the JSON that came, because pods are made from it and its hash names
 //! them. A typed copy would drop what a newer Kubernetes knows.
 
+mod normal;
+
+mod defaults;
+
+mod image;
+mod quantity;
+
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
@@ -108,32 +115,17 @@ impl PodTemplate {
         found
     }
 
-    /// Whether both make the same pods: equal but for [`POD_TEMPLATE_HASH_LABEL`] and for empty
-    /// maps and nulls, which the API server drops.
+    /// Whether both make the same pods: equal but for [`POD_TEMPLATE_HASH_LABEL`], for what the API
+    /// server writes in by itself, and for ways of writing the same.
     pub fn same_as(&self, other: &Self) -> bool {
-        self.without_hash() == other.without_hash()
+        normal::form(&self.0) == normal::form(&other.0)
     }
 
-    fn without_hash(&self) -> Value {
-        let mut template = self.to_value();
-        if let Some(labels) = template
-            .pointer_mut("/metadata/labels")
-            .and_then(Value::as_object_mut)
-        {
-            labels.remove(POD_TEMPLATE_HASH_LABEL);
-        }
-        if let Some(metadata) = template.get_mut("metadata").and_then(Value::as_object_mut) {
-            // Older API servers write `creationTimestamp: null` into templates.
-            metadata.retain(|_, value| {
-                !value.is_null() && !value.as_object().is_some_and(Map::is_empty)
-            });
-        }
-        if let Some(root) = template.as_object_mut() {
-            root.retain(|_, value| {
-                !value.is_null() && !value.as_object().is_some_and(Map::is_empty)
-            });
-        }
-        template
+    /// The template as the API server completes it.
+    pub fn with_defaults(&self) -> Self {
+        let mut template = self.0.clone();
+        defaults::apply(&mut template);
+        Self(template)
     }
 
     fn strings(&self, kind: &str) -> BTreeMap<String, String> {

@@ -4,21 +4,29 @@
 //! a deterministic name. When somebody was faster, the rest of the plan is dropped: what it was made
 //! from is no longer true. The next look makes a better one.
 
-use crds::{AnalysisRun, Rollout};
+use std::sync::{Mutex, PoisonError};
+
+use crds::{AnalysisRun, PodTemplate, Rollout};
+use futures::{StreamExt as _, stream};
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
-use k8s_openapi::api::core::v1::Service;
+use k8s_openapi::api::core::v1::{Pod, Service};
 use kube::api::{
-    ApiResource, DeleteParams, DynamicObject, Patch, PatchParams, PostParams, Preconditions,
+    ApiResource, DeleteParams, DynamicObject, EvictParams, Patch, PatchParams, PostParams,
+    Preconditions,
 };
 use kube::{Api, Client, Resource as _, ResourceExt as _};
 use serde_json::{Map, Value, json};
 use thiserror::Error;
 
+use super::merge::difference;
 use super::names;
-use super::observe::is_controlled_by;
-use super::plan::{Action, Plan, ReplicaSetChange};
+use super::observe::{Claim, is_controlled_by};
+use super::plan::{Action, NewReplicaSet, Plan, PodChange, ReplicaSetChange};
 use crate::clock::Clock;
 use crate::traffic::{RolloutKey, Traffic};
+
+/// Pods whose metadata is changed at the same time.
+const PODS_AT_ONCE: usize = 10;
 
 /// Why a plan was not carried out to its end.
 #[derive(Debug, Error)]
@@ -35,6 +43,15 @@ pub enum ApplyError {
         #[source]
         source: Box<kube::Error>,
     },
+    /// The API server took no ReplicaSet of that name.
+    #[error("cannot create the ReplicaSet {name}")]
+    NotCreated {
+        /// Its name.
+        name: String,
+        /// What came back.
+        #[source]
+        source: Box<kube::Error>,
+    },
     /// An object cannot be written as JSON.
     #[error("cannot write a {0} as JSON")]
     Shape(&'static str, #[source] serde_json::Error),
@@ -46,50 +63,68 @@ pub(super) struct Hands<'a> {
     pub(super) traffic: &'a dyn Traffic,
     pub(super) clock: Clock,
     pub(super) rollout: &'a Rollout,
+    /// The version of the Rollout after our last write to it.
+    version: Mutex<Option<String>>,
 }
 
 // === impl Hands ===
 
-impl Hands<'_> {
-    /// Does it all. The version of the Rollout after the last write to it, if there was one.
-    pub(super) async fn apply(&self, plan: &Plan) -> Result<Option<String>, ApplyError> {
-        let mut version = None;
-        for action in &plan.actions {
-            if let Some(written) = self.act(action).await? {
-                version = Some(written);
-            }
-        }
-        let Some(next) = &plan.status else {
-            return Ok(version);
-        };
-        let was = self.rollout.status.clone().unwrap_or_default();
-        let json = |status| {
-            serde_json::to_value(status).map_err(|error| ApplyError::Shape("status", error))
-        };
-        let patch = difference(&json(&was)?, &json(next)?);
-        match patch {
-            Some(patch) => self.patch_status(patch).await.map(Some),
-            None => Ok(version),
+impl<'a> Hands<'a> {
+    pub(super) fn new(
+        client: &'a Client,
+        traffic: &'a dyn Traffic,
+        clock: Clock,
+        rollout: &'a Rollout,
+    ) -> Self {
+        Self {
+            client,
+            traffic,
+            clock,
+            rollout,
+            version: Mutex::new(rollout.resource_version()),
         }
     }
 
-    async fn act(&self, action: &Action) -> Result<Option<String>, ApplyError> {
+    /// Does it all. The version of the Rollout after the last write to it, or as it was.
+    pub(super) async fn apply(&self, plan: &Plan) -> Result<Option<String>, ApplyError> {
+        let mut pods = Vec::new();
+        for action in &plan.actions {
+            match action {
+                Action::ChangePod(change) => pods.push(self.change_pod(change)),
+                action => self.act(action).await?,
+            }
+        }
+        // A ReplicaSet may have thousands of them.
+        let mut changes = stream::iter(pods).buffer_unordered(PODS_AT_ONCE);
+        while let Some(changed) = changes.next().await {
+            changed?;
+        }
+        if let Some(next) = &plan.status {
+            let was = self.rollout.status.clone().unwrap_or_default();
+            let json = |status| {
+                serde_json::to_value(status).map_err(|error| ApplyError::Shape("status", error))
+            };
+            if let Some(patch) = difference(&json(&was)?, &json(next)?) {
+                self.patch_status(patch).await?;
+            }
+        }
+        Ok(self.version())
+    }
+
+    async fn act(&self, action: &Action) -> Result<(), ApplyError> {
         match action {
             Action::SetDefaultReplicas => {
-                return self
-                    .patch_rollout(json!({"spec": {"replicas": 1}}))
-                    .await
-                    .map(Some);
+                self.patch_rollout(json!({"spec": {"replicas": 1}})).await?;
             }
             Action::NumberRollout(revision) => {
                 let annotations = json!({(names::REVISION): revision.to_string()});
                 let patch = json!({"metadata": {"annotations": annotations}});
-                return self.patch_rollout(patch).await.map(Some);
+                self.patch_rollout(patch).await?;
             }
             Action::ObserveWorkload(generation) => {
                 let annotations = json!({(names::WORKLOAD_GENERATION): generation.to_string()});
                 let patch = json!({"metadata": {"annotations": annotations}});
-                return self.patch_rollout(patch).await.map(Some);
+                self.patch_rollout(patch).await?;
             }
             Action::ScaleWorkload {
                 name,
@@ -99,11 +134,12 @@ impl Hands<'_> {
                 self.scale_workload(name, resource_version, *replicas)
                     .await?;
             }
-            Action::CreateReplicaSet {
-                name,
-                hash,
-                revision,
-            } => self.create_set(name, hash, *revision).await?,
+            Action::CreateReplicaSet(set) => self.create_set(set).await?,
+            Action::Claim(claim) => self.claim(claim).await?,
+            Action::EvictPod(name) => self.evict(name).await?,
+            Action::ForgetTraffic => self.traffic.forget(&self.key()),
+            // Carried out together, after everything else.
+            Action::ChangePod(_) => {}
             Action::SwitchService {
                 service,
                 resource_version,
@@ -126,7 +162,16 @@ impl Hands<'_> {
             Action::ChangeReplicaSet(change) => self.change_set(change).await?,
             Action::DeleteReplicaSet { name, uid } => self.delete_set(name, uid).await?,
         }
-        Ok(None)
+        Ok(())
+    }
+
+    fn version(&self) -> Option<String> {
+        let version = self.version.lock().unwrap_or_else(PoisonError::into_inner);
+        version.clone()
+    }
+
+    fn wrote(&self, version: Option<String>) {
+        *self.version.lock().unwrap_or_else(PoisonError::into_inner) = version;
     }
 
     fn namespace(&self) -> String {
@@ -152,19 +197,24 @@ impl Hands<'_> {
         Api::namespaced(self.client.clone(), &self.namespace())
     }
 
-    async fn patch_rollout(&self, mut patch: Value) -> Result<String, ApplyError> {
-        patch["metadata"]["resourceVersion"] = json!(self.rollout.resource_version());
+    fn pods(&self) -> Api<Pod> {
+        Api::namespaced(self.client.clone(), &self.namespace())
+    }
+
+    async fn patch_rollout(&self, mut patch: Value) -> Result<(), ApplyError> {
+        patch["metadata"]["resourceVersion"] = json!(self.version());
         let (name, rollouts) = (self.rollout.name_any(), self.rollouts());
         let patched = rollouts
             .patch_metadata(&name, &PatchParams::default(), &Patch::Merge(&patch))
             .await;
         let patched = patched.map_err(failed("the Rollout", "patch the Rollout"))?;
-        Ok(patched.resource_version().unwrap_or_default())
+        self.wrote(patched.resource_version());
+        Ok(())
     }
 
-    async fn patch_status(&self, status: Value) -> Result<String, ApplyError> {
+    async fn patch_status(&self, status: Value) -> Result<(), ApplyError> {
         let patch = json!({
-            "metadata": {"resourceVersion": self.rollout.resource_version()},
+            "metadata": {"resourceVersion": self.version()},
             "status": status,
         });
         let (name, rollouts) = (self.rollout.name_any(), self.rollouts());
@@ -172,36 +222,39 @@ impl Hands<'_> {
             .patch_status(&name, &PatchParams::default(), &Patch::Merge(&patch))
             .await;
         let patched = patched.map_err(failed("the Rollout", "patch the Rollout's status"))?;
-        Ok(patched.resource_version().unwrap_or_default())
+        self.wrote(patched.resource_version());
+        Ok(())
     }
 
     /// A taken name is either a cache that is behind, or somebody else's ReplicaSet: then the next
     /// try is made with another hash.
-    async fn create_set(&self, name: &str, hash: &str, revision: i64) -> Result<(), ApplyError> {
+    async fn create_set(&self, set: &NewReplicaSet) -> Result<(), ApplyError> {
+        let name = set.name.as_str();
         let kind = ApiResource::erase::<ReplicaSet>(&());
         let sets: Api<DynamicObject> =
             Api::namespaced_with(self.client.clone(), &self.namespace(), &kind);
-        let set: DynamicObject = serde_json::from_value(self.manifest(name, hash, revision))
+        let manifest: DynamicObject = serde_json::from_value(self.manifest(set))
             .map_err(|error| ApplyError::Shape("ReplicaSet", error))?;
-        match sets.create(&PostParams::default(), &set).await {
+        match sets.create(&PostParams::default(), &manifest).await {
+            Ok(_) => return Ok(()),
             Err(kube::Error::Api(status)) if status.is_already_exists() => {}
-            other => {
-                return other
-                    .map(drop)
-                    .map_err(failed("the ReplicaSet", "create a ReplicaSet"));
+            Err(source) => {
+                let (name, source) = (name.to_owned(), Box::new(source));
+                return Err(ApplyError::NotCreated { name, source });
             }
         }
         let taken = sets
             .get(name)
             .await
             .map_err(failed("the ReplicaSet", "read a ReplicaSet"))?;
-        if !is_controlled_by(&taken, self.rollout) {
-            let count = self
-                .rollout
-                .status
-                .as_ref()
-                .and_then(|status| status.collision_count)
-                .unwrap_or_default();
+        let template = taken.data.pointer("/spec/template").cloned();
+        let template = template.and_then(PodTemplate::from_value);
+        let ours = is_controlled_by(&taken, self.rollout)
+            && template.is_some_and(|template| template.same_as(&set.template));
+        if !ours {
+            let status = self.rollout.status.as_ref();
+            let count = status.and_then(|status| status.collision_count);
+            let count = count.unwrap_or_default();
             self.patch_status(json!({"collisionCount": count + 1}))
                 .await?;
         }
@@ -209,10 +262,14 @@ impl Hands<'_> {
     }
 
     /// The ReplicaSet as JSON: the template goes in as it was written, known to us or not.
-    fn manifest(&self, name: &str, hash: &str, revision: i64) -> Value {
+    fn manifest(&self, set: &NewReplicaSet) -> Value {
         let spec = &self.rollout.spec;
-        let mut template = spec.template.clone().unwrap_or_default();
+        let (hash, revision) = (&set.hash, set.revision);
+        let mut template = set.template.clone();
         template.set_label(names::POD_TEMPLATE_HASH_LABEL, hash);
+        // What pods carry for a while is not the ReplicaSet's own.
+        let mut labels = spec.template.clone().unwrap_or_default().labels();
+        labels.insert(names::POD_TEMPLATE_HASH_LABEL.to_owned(), hash.to_owned());
         let mut selector = spec.selector.clone().unwrap_or_default();
         selector
             .match_labels
@@ -225,13 +282,16 @@ impl Hands<'_> {
             names::DESIRED_REPLICAS.to_owned(),
             spec.replicas.unwrap_or(1).to_string(),
         );
+        if let Some(ephemeral) = &set.ephemeral {
+            annotations.insert(names::EPHEMERAL_METADATA.to_owned(), ephemeral.clone());
+        }
         json!({
             "apiVersion": "apps/v1",
             "kind": "ReplicaSet",
             "metadata": {
-                "name": name,
+                "name": set.name,
                 "namespace": self.namespace(),
-                "labels": template.labels(),
+                "labels": labels,
                 "annotations": annotations,
                 "ownerReferences": [self.rollout.controller_owner_ref(&())],
             },
@@ -314,6 +374,9 @@ impl Hands<'_> {
         if let Some(replicas) = change.replicas {
             patch["spec"]["replicas"] = json!(replicas);
         }
+        if let Some(template) = &change.template {
+            patch["spec"]["template"] = template.clone();
+        }
         if let Some(seconds) = change.min_ready_seconds {
             patch["spec"]["minReadySeconds"] = json!(seconds);
         }
@@ -336,6 +399,44 @@ impl Hands<'_> {
             "the Deployment",
             "scale the Deployment of workloadRef",
         ))
+    }
+
+    async fn claim(&self, claim: &Claim) -> Result<(), ApplyError> {
+        let patch = json!({
+            "metadata": {
+                "resourceVersion": claim.resource_version,
+                "ownerReferences": claim.owners,
+            },
+        });
+        let patched = self
+            .sets()
+            .patch_metadata(&claim.name, &PatchParams::default(), &Patch::Merge(&patch))
+            .await;
+        patched
+            .map(drop)
+            .map_err(failed("a ReplicaSet", "change the owner of a ReplicaSet"))
+    }
+
+    async fn change_pod(&self, change: &PodChange) -> Result<(), ApplyError> {
+        let mut metadata = change.metadata.clone();
+        metadata["resourceVersion"] = json!(change.resource_version);
+        let patch = json!({"metadata": metadata});
+        let patched = self
+            .pods()
+            .patch_metadata(&change.name, &PatchParams::default(), &Patch::Merge(&patch))
+            .await;
+        gone_is_fine(patched.map(drop)).map_err(failed("a Pod", "change the metadata of a Pod"))
+    }
+
+    async fn evict(&self, name: &str) -> Result<(), ApplyError> {
+        match self.pods().evict(name, &EvictParams::default()).await {
+            // A PodDisruptionBudget holds it for now.
+            Err(kube::Error::Api(status)) if status.code == 429 => {
+                tracing::debug!(name, "a PodDisruptionBudget holds a Pod");
+                Ok(())
+            }
+            other => gone_is_fine(other.map(drop)).map_err(failed("a Pod", "evict a Pod")),
+        }
     }
 
     async fn delete_set(&self, name: &str, uid: &str) -> Result<(), ApplyError> {
@@ -369,62 +470,5 @@ fn failed(what: &'static str, action: &'static str) -> impl FnOnce(kube::Error) 
             action,
             source: Box::new(error),
         },
-    }
-}
-
-/// The merge patch from one document to another; `None` where they are the same.
-pub(super) fn difference(from: &Value, to: &Value) -> Option<Value> {
-    let (Value::Object(old), Value::Object(new)) = (from, to) else {
-        return (from != to).then(|| to.clone());
-    };
-    let mut patch = Map::new();
-    for key in old.keys().filter(|key| !new.contains_key(*key)) {
-        patch.insert(key.clone(), Value::Null);
-    }
-    for (key, value) in new {
-        let change = match old.get(key) {
-            Some(before) => difference(before, value),
-            None => Some(value.clone()),
-        };
-        if let Some(change) = change {
-            patch.insert(key.clone(), change);
-        }
-    }
-    (!patch.is_empty()).then_some(Value::Object(patch))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_difference_holds_what_changed_and_nothing_else() {
-        let table = [
-            (json!({"a": 1}), json!({"a": 1}), None),
-            (json!({"a": 1}), json!({"a": 2}), Some(json!({"a": 2}))),
-            (
-                json!({"a": 1, "b": 2}),
-                json!({"b": 2}),
-                Some(json!({"a": null})),
-            ),
-            (
-                json!({"a": {"x": 1, "y": 2}}),
-                json!({"a": {"x": 1, "y": 3}}),
-                Some(json!({"a": {"y": 3}})),
-            ),
-            (
-                json!({"a": [1, 2]}),
-                json!({"a": [1, 3]}),
-                Some(json!({"a": [1, 3]})),
-            ),
-            (
-                json!({}),
-                json!({"a": {"b": 1}}),
-                Some(json!({"a": {"b": 1}})),
-            ),
-        ];
-        for (from, to, expected) in table {
-            assert_eq!(difference(&from, &to), expected, "{from} to {to}");
-        }
     }
 }

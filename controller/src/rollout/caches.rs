@@ -11,9 +11,9 @@ use kube::ResourceExt as _;
 use kube::core::DeserializeGuard;
 use kube::runtime::reflector::{ObjectRef, Store};
 
-use super::observe::{Observed, ReplicaSetView, Rival, ServiceView, is_controlled_by};
+use super::observe::{Claim, Observed, ReplicaSetView, Rival, ServiceView, is_controlled_by};
 use super::workload::Workloads;
-use super::{hash, plan};
+use super::{hash, observe, plan};
 use crate::analysis::compose::Templates;
 use crate::traffic::{RolloutKey, Traffic};
 
@@ -72,6 +72,8 @@ impl Caches {
             name: rollout.name_any(),
         };
         Observed {
+            claims: self.claims(rollout, &namespace),
+            pods: Vec::new(),
             services: self.services(rollout, &namespace),
             templates: self.templates(&namespace),
             traffic: traffic.view(&key, &canary),
@@ -95,6 +97,17 @@ impl Caches {
             .collect();
         views.sort_by(|a, b| (a.created, &a.name).cmp(&(b.created, &b.name)));
         views
+    }
+
+    fn claims(&self, rollout: &Rollout, namespace: &str) -> Vec<Claim> {
+        let alive = self.replica_sets.state_filter(|set: &ReplicaSet| {
+            set.namespace().as_deref() == Some(namespace)
+                && set.metadata.deletion_timestamp.is_none()
+        });
+        alive
+            .iter()
+            .filter_map(|set| observe::claim(rollout, set))
+            .collect()
     }
 
     fn services(&self, rollout: &Rollout, namespace: &str) -> BTreeMap<String, ServiceView> {

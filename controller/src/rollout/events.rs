@@ -1,13 +1,17 @@
 //! Events: what people read in `kubectl describe`. They are told after the fact, once, and their
-//! loss stops nothing.
+//! loss stops nothing. What was told lately and is told again only counts up, as the recorder of
+//! client-go does it.
 
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use crds::Rollout;
 use k8s_openapi::api::core::v1::{Event, EventSource};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
-use kube::api::PostParams;
+use kube::api::{Patch, PatchParams, PostParams};
 use kube::{Api, Client, Resource as _, ResourceExt as _};
+use serde_json::json;
 
 use super::plan::EventNote;
 use crate::clock::Clock;
@@ -16,12 +20,28 @@ use crate::clock::Clock;
 const COMPONENT: &str = "rollouts-controller";
 /// What Kubernetes accepts as the message of an event, in bytes.
 const LONGEST_MESSAGE: usize = 1024;
+/// Events that are remembered, so that the same one again counts up: client-go's number.
+const REMEMBERED: usize = 4096;
 
 /// Tells people what happened to a Rollout.
 pub(super) struct Teller {
     client: Client,
     clock: Clock,
     count: AtomicU64,
+    /// Held for map operations only.
+    told: Mutex<Told>,
+}
+
+/// The same event: whose it is, its reason and its message.
+type Same = (String, String, String);
+
+/// What was told lately.
+#[derive(Default)]
+struct Told {
+    /// The name of each event, and how often it was told.
+    events: BTreeMap<Same, (String, i32)>,
+    /// In the order in which they were told first.
+    order: VecDeque<Same>,
 }
 
 // === impl Teller ===
@@ -32,6 +52,7 @@ impl Teller {
             client,
             clock,
             count: AtomicU64::new(0),
+            told: Mutex::default(),
         }
     }
 
@@ -40,13 +61,43 @@ impl Teller {
         let events: Api<Event> = Api::namespaced(self.client.clone(), &namespace);
         for note in notes {
             tracing::info!(namespace, name, reason = note.reason, "{}", note.message);
-            if let Err(error) = events
-                .create(&PostParams::default(), &self.event(rollout, note))
-                .await
-            {
+            if let Err(error) = self.tell_one(&events, rollout, note).await {
                 tracing::debug!(namespace, name, %error, "an event was lost");
             }
         }
+    }
+
+    async fn tell_one(
+        &self,
+        events: &Api<Event>,
+        rollout: &Rollout,
+        note: &EventNote,
+    ) -> Result<(), kube::Error> {
+        let same = (
+            rollout.uid().unwrap_or_default(),
+            note.reason.clone(),
+            note.message.clone(),
+        );
+        let again = self.told().again(&same);
+        if let Some((name, count)) = again {
+            let patch = json!({"count": count, "lastTimestamp": Time(self.clock.now())});
+            let patched = events
+                .patch(&name, &PatchParams::default(), &Patch::Merge(&patch))
+                .await;
+            match patched {
+                // It was too old for the API server: told anew.
+                Err(kube::Error::Api(status)) if status.is_not_found() => {}
+                other => return other.map(drop),
+            }
+        }
+        let event = self.event(rollout, note);
+        events.create(&PostParams::default(), &event).await?;
+        self.told().remember(same, event.name_any());
+        Ok(())
+    }
+
+    fn told(&self) -> std::sync::MutexGuard<'_, Told> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn event(&self, rollout: &Rollout, note: &EventNote) -> Event {
@@ -79,5 +130,55 @@ impl Teller {
             count: Some(1),
             ..Event::default()
         }
+    }
+}
+
+// === impl Told ===
+
+impl Told {
+    /// The name of an event that was told lately, and how often it is told now.
+    fn again(&mut self, same: &Same) -> Option<(String, i32)> {
+        let (name, count) = self.events.get_mut(same)?;
+        *count = count.saturating_add(1);
+        Some((name.clone(), *count))
+    }
+
+    fn remember(&mut self, same: Same, name: String) {
+        if self.events.insert(same.clone(), (name, 1)).is_none() {
+            self.order.push_back(same);
+        }
+        while self.order.len() > REMEMBERED {
+            if let Some(oldest) = self.order.pop_front() {
+                self.events.remove(&oldest);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn same(number: usize) -> Same {
+        ("uid".to_owned(), "Reason".to_owned(), number.to_string())
+    }
+
+    #[test]
+    fn what_is_told_again_counts_up_until_it_is_forgotten() {
+        let mut told = Told::default();
+        assert_eq!(told.again(&same(0)), None);
+        told.remember(same(0), "first".to_owned());
+        assert_eq!(told.again(&same(0)), Some(("first".to_owned(), 2)));
+        assert_eq!(told.again(&same(0)), Some(("first".to_owned(), 3)));
+        told.remember(same(0), "anew".to_owned());
+        assert_eq!(told.again(&same(0)), Some(("anew".to_owned(), 2)));
+        for number in 1..=REMEMBERED {
+            told.remember(same(number), number.to_string());
+        }
+        assert_eq!(told.again(&same(0)), None);
+        assert_eq!(
+            (told.events.len(), told.order.len()),
+            (REMEMBERED, REMEMBERED)
+        );
     }
 }

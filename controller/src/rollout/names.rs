@@ -11,6 +11,8 @@ pub const REVISION_HISTORY: &str = "rollout.argoproj.io/revision-history";
 pub const DESIRED_REPLICAS: &str = "rollout.argoproj.io/desired-replicas";
 /// When a ReplicaSet may go to zero, RFC 3339. The key has no prefix.
 pub const SCALE_DOWN_DEADLINE: &str = "scale-down-deadline";
+/// Labels and annotations that a ReplicaSet's pods carry for a while, as JSON.
+pub const EPHEMERAL_METADATA: &str = "rollout.argoproj.io/ephemeral-metadata";
 /// Which Rollout manages a Service's selector.
 pub const MANAGED_BY: &str = "argo-rollouts.argoproj.io/managed-by-rollouts";
 /// What an AnalysisRun is for: `Step`, `Background`, `PrePromotion` or `PostPromotion`.

@@ -4,13 +4,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crds::{AnalysisRun, PodTemplate, Rollout};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::apps::v1::ReplicaSet;
-use k8s_openapi::api::core::v1::Service;
+use k8s_openapi::api::core::v1::{Pod, Service};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{OwnerReference, Time};
 use kube::{Resource as _, ResourceExt as _};
 
-use super::names;
 use super::workload::WorkloadView;
+use super::{names, plan, spec};
 use crate::analysis::compose::Templates;
 use crate::traffic::TrafficView;
 
@@ -19,6 +20,11 @@ use crate::traffic::TrafficView;
 pub struct Observed {
     /// The ReplicaSets that the Rollout controls.
     pub replica_sets: Vec<ReplicaSetView>,
+    /// ReplicaSets without a controller that it selects, and those of its own that it selects no
+    /// more.
+    pub claims: Vec<Claim>,
+    /// Its pods, where a plan needs them ([`wants_pods`]).
+    pub pods: Vec<PodView>,
     /// The Services that it names and that exist, by name.
     pub services: BTreeMap<String, ServiceView>,
     /// The AnalysisRuns that it controls.
@@ -42,6 +48,38 @@ pub struct Rival {
     pub rollout: String,
     /// The hostname, or none where both claim every request.
     pub hostname: Option<String>,
+}
+
+/// A ReplicaSet whose owner is to change.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Claim {
+    /// Its name.
+    pub name: String,
+    /// The version that the write relies on.
+    pub resource_version: String,
+    /// Its owners after that.
+    pub owners: Vec<OwnerReference>,
+}
+
+/// What matters of a pod.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct PodView {
+    /// Its name.
+    pub name: String,
+    /// The version that writes rely on.
+    pub resource_version: String,
+    /// The UID of its ReplicaSet.
+    pub owner: String,
+    /// When it was created.
+    pub created: Timestamp,
+    /// Whether it is on its way out.
+    pub terminating: bool,
+    /// Whether it was ready for long enough.
+    pub available: bool,
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
+    /// Its annotations.
+    pub annotations: BTreeMap<String, String>,
 }
 
 /// What matters of a ReplicaSet.
@@ -88,6 +126,105 @@ pub struct ServiceView {
     pub selector: BTreeMap<String, String>,
     /// Which Rollout manages it.
     pub managed_by: Option<String>,
+}
+
+/// Whether a plan for this Rollout needs to see its pods: for metadata that they carry for a while,
+/// and for a restart.
+pub fn wants_pods(rollout: &Rollout, now: Timestamp) -> bool {
+    let spec = &rollout.spec;
+    let time = |time: &Time| time.0;
+    let restarted_at = rollout
+        .status
+        .as_ref()
+        .and_then(|status| status.restarted_at.as_ref());
+    let restarts = plan::restarts(
+        spec.restart_at.as_ref().map(time),
+        restarted_at.map(time),
+        now,
+    );
+    let strategy = spec.strategy.as_ref();
+    let canary = strategy.and_then(|strategy| strategy.canary.as_ref());
+    let blue_green = strategy.and_then(|strategy| strategy.blue_green.as_ref());
+    restarts
+        || canary.is_some_and(|canary| {
+            canary.canary_metadata.is_some() || canary.stable_metadata.is_some()
+        })
+        || blue_green.is_some_and(|blue_green| {
+            blue_green.preview_metadata.is_some() || blue_green.active_metadata.is_some()
+        })
+}
+
+/// What is to become of a ReplicaSet's owner, if anything: one that nobody controls and that the
+/// Rollout selects is taken, one of its own that it selects no more is let go.
+pub fn claim(rollout: &Rollout, set: &ReplicaSet) -> Option<Claim> {
+    let ours = rollout.controller_owner_ref(&())?;
+    let selector = rollout.spec.selector.as_ref()?;
+    let selects = spec::selects(selector, set.labels());
+    let mut owners = set.owner_references().to_vec();
+    let controller = owners
+        .iter()
+        .find(|owner| owner.controller == Some(true))
+        .map(|owner| owner.uid == ours.uid);
+    match (controller, selects) {
+        (None, true) => {
+            // Only what a Rollout made has its label.
+            set.labels().get(names::POD_TEMPLATE_HASH_LABEL)?;
+            owners.retain(|owner| owner.uid != ours.uid);
+            owners.push(ours);
+        }
+        (Some(true), false) => owners.retain(|owner| owner.uid != ours.uid),
+        _ => return None,
+    }
+    Some(Claim {
+        name: set.name_any(),
+        resource_version: set.resource_version()?,
+        owners,
+    })
+}
+
+// === impl PodView ===
+
+impl PodView {
+    /// A pod as it is at `now`, where a pod must be ready for so many seconds to count.
+    pub fn new(pod: &Pod, min_ready_seconds: i32, now: Timestamp) -> Self {
+        let owners = pod.owner_references().iter();
+        let mut controller = owners.filter(|owner| owner.controller == Some(true));
+        Self {
+            name: pod.name_any(),
+            resource_version: pod.resource_version().unwrap_or_default(),
+            owner: controller
+                .next()
+                .map(|owner| owner.uid.clone())
+                .unwrap_or_default(),
+            created: pod
+                .creation_timestamp()
+                .map(|time| time.0)
+                .unwrap_or_default(),
+            terminating: pod.metadata.deletion_timestamp.is_some(),
+            available: is_available(pod, min_ready_seconds, now),
+            labels: pod.labels().clone(),
+            annotations: pod.annotations().clone(),
+        }
+    }
+}
+
+fn is_available(pod: &Pod, min_ready_seconds: i32, now: Timestamp) -> bool {
+    let conditions = pod
+        .status
+        .as_ref()
+        .and_then(|status| status.conditions.as_ref());
+    let ready = conditions
+        .into_iter()
+        .flatten()
+        .find(|condition| condition.type_ == "Ready" && condition.status == "True");
+    ready.is_some_and(|ready| {
+        let since = ready.last_transition_time.as_ref().map(|time| time.0);
+        let wait = SignedDuration::from_secs(i64::from(min_ready_seconds));
+        min_ready_seconds <= 0
+            || since
+                .and_then(|since| since.saturating_add(wait).ok())
+                .is_some_and(|at| at <= now)
+    })
 }
 
 // === impl ReplicaSetView ===

@@ -9,10 +9,12 @@
 //! two of the [`Action`]s: the same plan made again from what is then there carries on.
 
 use crds::rollout::RolloutStatus;
-use crds::{AnalysisRun, Rollout};
+use crds::{AnalysisRun, PodTemplate, Rollout};
 use jiff::Timestamp;
+use serde_json::Value;
 
-use super::observe::Observed;
+use super::merge;
+use super::observe::{Claim, Observed};
 use super::spec::{SpecError, Strategy, Way};
 use crate::traffic::TrafficOrder;
 
@@ -21,10 +23,15 @@ mod scene;
 mod abort;
 mod revision;
 
+mod affinity;
+mod metadata;
+mod restart;
+
 mod blue_green;
 mod canary;
 
 mod analysis;
+mod basic;
 mod deadline;
 mod pause;
 mod replicas;
@@ -42,8 +49,10 @@ mod status;
 #[cfg(test)]
 mod tests;
 
-pub use revision::newest;
+pub(crate) use restart::is_due as restarts;
+pub use revision::{newest, not_created};
 pub use scene::Scene;
+pub(crate) use status::selector_text;
 
 /// What to do, in order, and what to write down after it.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -77,14 +86,13 @@ pub enum Action {
     /// Write the number of the newest revision on the Rollout.
     NumberRollout(i64),
     /// Create the ReplicaSet of a revision, without pods.
-    CreateReplicaSet {
-        /// Its name.
-        name: String,
-        /// Its hash.
-        hash: String,
-        /// Its number.
-        revision: i64,
-    },
+    CreateReplicaSet(Box<NewReplicaSet>),
+    /// Give a ReplicaSet another owner.
+    Claim(Claim),
+    /// Change the metadata of a pod.
+    ChangePod(PodChange),
+    /// Evict a pod, if its PodDisruptionBudget lets it go.
+    EvictPod(String),
     /// Point a Service at a revision.
     SwitchService {
         /// The Service.
@@ -96,6 +104,8 @@ pub enum Action {
     },
     /// Forget that a revision's fuse tripped.
     ResetFuse(String),
+    /// Stop managing the traffic.
+    ForgetTraffic,
     /// Divide the traffic.
     OrderTraffic {
         /// How.
@@ -129,6 +139,32 @@ pub enum Action {
     },
 }
 
+/// A ReplicaSet to be.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct NewReplicaSet {
+    /// Its name.
+    pub name: String,
+    /// Its hash.
+    pub hash: String,
+    /// Its number.
+    pub revision: i64,
+    /// Its pods.
+    pub template: PodTemplate,
+    /// What of their metadata they carry for a while only, as its annotation has it.
+    pub ephemeral: Option<String>,
+}
+
+/// A change of a pod's metadata.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PodChange {
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub resource_version: String,
+    /// A merge patch of its metadata.
+    pub metadata: Value,
+}
+
 /// A change of a ReplicaSet; what is `None` or absent stays.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ReplicaSetChange {
@@ -142,6 +178,8 @@ pub struct ReplicaSetChange {
     pub min_ready_seconds: Option<i32>,
     /// Annotations; `None` removes one.
     pub annotations: Vec<(String, Option<String>)>,
+    /// A merge patch of its pod template.
+    pub template: Option<Value>,
 }
 
 /// Something to tell people.
@@ -175,6 +213,9 @@ pub fn plan(rollout: &Rollout, strategy: &Strategy, observed: &Observed, now: Ti
     if let Some(plan) = workload::acknowledge(&scene) {
         return plan;
     }
+    if !observed.claims.is_empty() {
+        return revision::claim(&scene);
+    }
     let Some(new) = scene.new else {
         return revision::create(&scene);
     };
@@ -194,7 +235,8 @@ pub fn plan(rollout: &Rollout, strategy: &Strategy, observed: &Observed, now: Ti
     if scene.way_changed() {
         return revision::reset(&scene, new);
     }
-    if replicas::is_rescaled(&scene) {
+    // A pause holds the sizes, and must not hold anything else.
+    if replicas::is_rescaled(&scene) && !scene.is_halted() {
         return replicas::rescale(&scene);
     }
     canary::release(&scene, canary)
@@ -230,6 +272,13 @@ fn merged(actions: Vec<Action>) -> Vec<Action> {
                     .annotations
                     .retain(|(key, _)| change.annotations.iter().all(|(other, _)| other != key));
                 earlier.annotations.extend(change.annotations);
+                earlier.template = match (earlier.template.take(), change.template) {
+                    (Some(mut both), Some(patch)) => {
+                        merge::add(&mut both, patch);
+                        Some(both)
+                    }
+                    (one, other) => other.or(one),
+                };
             }
             None => merged.push(Action::ChangeReplicaSet(change)),
         }
@@ -247,10 +296,11 @@ impl Action {
             Self::OrderTraffic { lowers: true, .. } => 0,
             Self::SetDefaultReplicas
             | Self::ObserveWorkload(_)
-            | Self::NumberRollout(_)
-            | Self::CreateReplicaSet { .. } => 1,
+            | Self::Claim(_)
+            | Self::CreateReplicaSet(_)
+            | Self::NumberRollout(_) => 1,
             Self::SwitchService { .. } => 2,
-            Self::ResetFuse(_) => 3,
+            Self::ResetFuse(_) | Self::ForgetTraffic => 3,
             Self::OrderTraffic { .. } => 4,
             Self::CreateRun(_)
             | Self::TerminateRun(_)
@@ -259,6 +309,8 @@ impl Action {
             Self::ChangeReplicaSet(_)
             | Self::DeleteReplicaSet { .. }
             | Self::ScaleWorkload { .. } => 6,
+            // New pods of a ReplicaSet are as it says, so it goes first.
+            Self::ChangePod(_) | Self::EvictPod(_) => 7,
         }
     }
 }
@@ -269,6 +321,12 @@ impl Draft {
     /// Looks again at `at`, or before.
     pub(crate) fn wake(&mut self, at: Timestamp) {
         self.requeue_at = Some(self.requeue_at.map_or(at, |earlier| earlier.min(at)));
+    }
+
+    /// Whether this pass gives any ReplicaSet another size.
+    pub(crate) fn scales(&self) -> bool {
+        let resized = |action: &Action| matches!(action, Action::ChangeReplicaSet(change) if change.replicas.is_some());
+        self.actions.iter().any(resized)
     }
 
     pub(crate) fn event(&mut self, reason: &str, message: impl Into<String>) {
@@ -288,11 +346,19 @@ impl Draft {
     }
 
     pub(crate) fn into_plan(self, status: RolloutStatus) -> Plan {
+        Plan {
+            status: Some(status),
+            ..self.into_actions()
+        }
+    }
+
+    /// A plan that ends with its actions.
+    pub(crate) fn into_actions(self) -> Plan {
         let mut actions = merged(self.actions);
         actions.sort_by_key(Action::stage);
         Plan {
             actions,
-            status: Some(status),
+            status: None,
             requeue_at: self.requeue_at,
             events: self.events,
         }

@@ -9,17 +9,18 @@
 use std::fmt;
 
 use crds::rollout::steps::RolloutAnalysis;
-use crds::rollout::{CanaryStrategy, TrafficRouting};
-use crds::words::ThresholdType;
+use crds::rollout::{AntiAffinity, Metadata, TrafficRouting};
 use crds::{PodTemplate, Rollout};
+use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use serde_json::{Value, json};
 use uplink::document::HeaderMatch;
 
-use super::hash;
 use super::observe::Observed;
 
 mod blue_green;
+mod build;
+mod canary;
 mod pods;
 mod references;
 mod steps;
@@ -31,14 +32,11 @@ pub use blue_green::{BlueGreen, Promotion};
 #[cfg(test)]
 mod tests;
 
+pub(in crate::rollout) use pods::selects;
+pub use unbuilt::foreign_router;
+
 /// Seconds without progress until a Rollout is Degraded, unless it says otherwise.
 const PROGRESS_DEADLINE_SECONDS: i32 = 600;
-/// Old ReplicaSets that are kept, unless a Rollout says otherwise.
-const REVISION_HISTORY_LIMIT: i32 = 10;
-/// Delay before pods go that have lost their traffic, unless a Rollout says otherwise.
-const SCALE_DOWN_DELAY_SECONDS: i32 = 30;
-/// Finished AnalysisRuns that are kept of each sort, unless a Rollout says otherwise.
-const RUN_HISTORY_LIMIT: i32 = 5;
 
 /// A checked Rollout: what every one has, and its way to a new version.
 #[derive(Clone, Debug, PartialEq)]
@@ -73,6 +71,14 @@ pub struct Strategy {
     pub abort_scale_down_delay_seconds: Option<i32>,
     /// When the Deployment goes to zero that the pods are taken from.
     pub scale_down: ScaleDown,
+    /// The Rollout says that delay itself.
+    pub abort_delay_is_said: bool,
+    /// Evict every pod that is older.
+    pub restart_at: Option<Timestamp>,
+    /// Keep pods of the new and of the stable revision on different nodes.
+    pub anti_affinity: Option<AntiAffinity>,
+    /// What pods carry while they are new, and while they are stable.
+    pub metadata: PodMetadata,
     /// The way to a new version.
     pub way: Way,
 }
@@ -87,6 +93,15 @@ pub enum ScaleDown {
     OnSuccess,
     /// As the Rollout's pods become ready.
     Progressively,
+}
+
+/// Labels and annotations that pods carry for a while, beside those of the template.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct PodMetadata {
+    /// While they are the newest revision, and another one is stable.
+    pub new: Option<Metadata>,
+    /// While they are stable.
+    pub stable: Option<Metadata>,
 }
 
 /// The way to a new version.
@@ -128,6 +143,8 @@ pub struct Routing {
     pub managed_routes: Vec<String>,
     /// A floor for any non-zero size.
     pub min_pods: Option<i32>,
+    /// Stable shrinks as the canary's weight grows.
+    pub dynamic_stable_scale: bool,
 }
 
 /// A checked step.
@@ -179,6 +196,8 @@ pub struct SpecError {
     pub value: Option<Value>,
     /// What is wrong with it.
     pub text: String,
+    /// The path as people know it from Argo, where that is another one.
+    pub shown: Option<String>,
 }
 
 /// Checks a Rollout, first by itself, then against the objects that it refers to.
@@ -190,7 +209,7 @@ pub fn check(rollout: &Rollout, observed: &Observed) -> Result<Strategy, Vec<Spe
     let Some(way) = way.filter(|_| errors.is_empty()) else {
         return Err(errors);
     };
-    let strategy = strategy(rollout, way);
+    let strategy = build::strategy(rollout, way);
     references::check(rollout, &strategy, observed, &mut errors);
     if errors.is_empty() {
         Ok(strategy)
@@ -204,222 +223,40 @@ fn check_way(rollout: &Rollout, errors: &mut Vec<SpecError>) -> Option<Way> {
     let strategy = rollout.spec.strategy.as_ref();
     let raw = strategy.and_then(|strategy| strategy.canary.as_ref());
     let blue_green = strategy.and_then(|strategy| strategy.blue_green.as_ref());
+    let before = errors.len();
+    // Argo's path; there is no such field.
+    let path = "spec.strategy.strategy";
     match (raw, blue_green) {
         (Some(raw), None) => {
-            check_canary(raw, errors);
-            blue_green::check_absent(rollout, errors);
+            canary::check(raw, errors);
             let steps = steps::check(raw, errors);
-            unbuilt::check(rollout, raw, errors);
-            Some(Way::Canary(canary(rollout, raw, steps)))
+            let affinity = raw.anti_affinity.as_ref();
+            canary::check_anti_affinity("canary", affinity, errors);
+            errors.iter_mut().skip(before).for_each(SpecError::shorten);
+            blue_green::check_absent(rollout, errors);
+            unbuilt::check(raw, errors);
+            Some(Way::Canary(build::canary(rollout, raw, steps)))
         }
         (None, Some(raw)) => {
-            unbuilt::check_blue_green(rollout, raw, errors);
-            Some(Way::BlueGreen(blue_green::check(rollout, raw, errors)))
+            let affinity = raw.anti_affinity.as_ref();
+            let way = blue_green::check(rollout, raw, errors);
+            let before = errors.len();
+            canary::check_anti_affinity("blueGreen", affinity, errors);
+            errors.iter_mut().skip(before).for_each(SpecError::shorten);
+            Some(Way::BlueGreen(way))
         }
         (Some(_), Some(_)) => {
             let text = "Multiple Strategies can not be listed";
             let value = json!("blueGreen: true canary: true");
-            errors.push(SpecError::invalid("spec.strategy", value, text));
+            errors.push(SpecError::invalid(path, value, text));
             None
         }
         (None, None) => {
             let text =
                 "Rollout has missing field '.spec.strategy.canary or .spec.strategy.blueGreen'";
-            errors.push(SpecError::required("spec.strategy", text));
+            errors.push(SpecError::required(path, text));
             None
         }
-    }
-}
-
-fn check_canary(canary: &CanaryStrategy, errors: &mut Vec<SpecError>) {
-    let path = "spec.strategy.canary";
-    if let (Some(stable), Some(other)) = (&canary.stable_service, &canary.canary_service)
-        && stable == other
-        && !stable.is_empty()
-    {
-        let text = "This rollout uses the same service for the stable and canary services, but two different \
-                    services are required.";
-        errors.push(SpecError::invalid(
-            format!("{path}.stableService"),
-            json!(stable),
-            text,
-        ));
-    }
-    if pods::max_surge(canary, 100) == 0 && pods::max_unavailable_raw(canary, 100) == 0 {
-        let text = "MaxSurge and MaxUnavailable both can not be zero";
-        errors.push(SpecError::invalid(
-            format!("{path}.maxSurge"),
-            json!(canary.max_surge),
-            text,
-        ));
-    }
-    if canary.traffic_routing.is_none() {
-        if let Some(delay) = canary.scale_down_delay_seconds {
-            let text = "Canary scaleDownDelaySeconds can only be used with traffic routing";
-            errors.push(SpecError::invalid(
-                format!("{path}.scaleDownDelaySeconds"),
-                json!(delay),
-                text,
-            ));
-        }
-        if canary.dynamic_stable_scale == Some(true) {
-            let text = "Canary dynamicStableScale can only be used with traffic routing";
-            errors.push(SpecError::invalid(
-                format!("{path}.dynamicStableScale"),
-                json!(true),
-                text,
-            ));
-        }
-    }
-    if let (Some(delay), Some(true)) =
-        (canary.scale_down_delay_seconds, canary.dynamic_stable_scale)
-    {
-        let text = "Canary dynamicStableScale cannot be used with scaleDownDelaySeconds";
-        errors.push(SpecError::invalid(
-            format!("{path}.scaleDownDelaySeconds"),
-            json!(delay),
-            text,
-        ));
-    }
-    check_max_weight(canary.traffic_routing.as_ref(), errors);
-}
-
-fn check_max_weight(routing: Option<&TrafficRouting>, errors: &mut Vec<SpecError>) {
-    let Some(routing) = routing else { return };
-    let Some(max) = routing.max_traffic_weight else {
-        return;
-    };
-    let path = "spec.strategy.canary.trafficRouting.maxTrafficWeight";
-    if routing.nginx.is_none() && routing.plugins.is_empty() {
-        let text = "Canary maxTrafficWeight in traffic routing only supported in Nginx and Plugins";
-        errors.push(SpecError::invalid(path, json!(max), text));
-    } else if max < 1 {
-        errors.push(SpecError::invalid(
-            path,
-            json!(max),
-            "must be greater than 0",
-        ));
-    }
-}
-
-fn strategy(rollout: &Rollout, way: Way) -> Strategy {
-    let spec = &rollout.spec;
-    let delays = delays(rollout);
-    let replicas = spec.replicas.unwrap_or(1);
-    let deadline = spec.progress_deadline_seconds;
-    let history = spec
-        .revision_history_limit
-        .unwrap_or(REVISION_HISTORY_LIMIT);
-    let window = spec
-        .rollback_window
-        .as_ref()
-        .and_then(|window| window.revisions);
-    Strategy {
-        replicas,
-        selector: spec.selector.clone().unwrap_or_default(),
-        template: spec.template.clone().unwrap_or_default(),
-        min_ready_seconds: spec.min_ready_seconds.unwrap_or_default(),
-        revision_history_limit: natural(history),
-        progress_deadline_seconds: deadline.unwrap_or(PROGRESS_DEADLINE_SECONDS),
-        progress_deadline_abort: spec.progress_deadline_abort.unwrap_or_default(),
-        paused: spec.paused.unwrap_or_default(),
-        rollback_window: natural(window.unwrap_or_default()),
-        run_history: run_history(rollout),
-        max_unavailable: pods::max_unavailable(rollout, replicas),
-        scale_down_delay_seconds: delays.scale_down.unwrap_or(SCALE_DOWN_DELAY_SECONDS),
-        scale_down_delay_revision_limit: delays.revision_limit.map(natural),
-        abort_scale_down_delay_seconds: Some(
-            delays.abort_scale_down.unwrap_or(SCALE_DOWN_DELAY_SECONDS),
-        )
-        .filter(|delay| *delay != 0),
-        scale_down: workload::scale_down(rollout),
-        way,
-    }
-}
-
-/// The delays as a Rollout has them, in seconds.
-struct Delays {
-    scale_down: Option<i32>,
-    revision_limit: Option<i32>,
-    abort_scale_down: Option<i32>,
-}
-
-/// The delays of whichever strategy there is.
-fn delays(rollout: &Rollout) -> Delays {
-    let strategy = rollout.spec.strategy.clone().unwrap_or_default();
-    if let Some(blue_green) = strategy.blue_green {
-        return Delays {
-            scale_down: blue_green.scale_down_delay_seconds,
-            revision_limit: blue_green.scale_down_delay_revision_limit,
-            abort_scale_down: blue_green.abort_scale_down_delay_seconds,
-        };
-    }
-    let canary = strategy.canary.unwrap_or_default();
-    Delays {
-        scale_down: canary.scale_down_delay_seconds,
-        revision_limit: canary.scale_down_delay_revision_limit,
-        abort_scale_down: canary.abort_scale_down_delay_seconds,
-    }
-}
-
-fn canary(rollout: &Rollout, canary: &CanaryStrategy, steps: Vec<Step>) -> Canary {
-    let routing = canary.traffic_routing.as_ref().map(|routing| Routing {
-        max_weight: routing.max_weight(),
-        managed_routes: routing
-            .managed_routes
-            .iter()
-            .map(|route| route.name.clone())
-            .collect(),
-        min_pods: canary.min_pods_per_replica_set,
-    });
-    Canary {
-        canary_service: named(canary.canary_service.as_ref()),
-        stable_service: named(canary.stable_service.as_ref()),
-        steps,
-        step_hash: hash::of_steps(canary.steps.as_deref()),
-        background: background(canary),
-        max_surge: pods::max_surge(canary, rollout.spec.replicas.unwrap_or(1)),
-        threshold: threshold(canary),
-        routing,
-    }
-}
-
-/// A Service that is named at all.
-fn named(service: Option<&String>) -> Option<String> {
-    service.filter(|name| !name.is_empty()).cloned()
-}
-
-fn natural(number: i32) -> usize {
-    number.max(0) as usize
-}
-
-fn run_history(rollout: &Rollout) -> (usize, usize) {
-    let limits = rollout.spec.analysis.as_ref();
-    let kept = |limit: Option<i32>| limit.unwrap_or(RUN_HISTORY_LIMIT).max(0) as usize;
-    (
-        kept(limits.and_then(|limits| limits.successful_run_history_limit)),
-        kept(limits.and_then(|limits| limits.unsuccessful_run_history_limit)),
-    )
-}
-
-fn background(canary: &CanaryStrategy) -> Option<(RolloutAnalysis, usize)> {
-    let background = canary
-        .analysis
-        .as_ref()
-        .filter(|analysis| !analysis.templates.is_empty())?;
-    Some((
-        background.analysis(),
-        background.starting_step.unwrap_or(0).max(0) as usize,
-    ))
-}
-
-fn threshold(canary: &CanaryStrategy) -> Option<Threshold> {
-    let threshold = canary.replica_progress_threshold.as_ref();
-    let threshold = threshold.filter(|threshold| threshold.value >= 0)?;
-    match threshold.type_ {
-        ThresholdType::Percent => Some(Threshold::Percent(threshold.value)),
-        ThresholdType::Pods => Some(Threshold::Pods(threshold.value)),
-        ThresholdType::Other(_) => None,
     }
 }
 
@@ -525,6 +362,7 @@ impl SpecError {
             path: path.into(),
             value: Some(value),
             text: text.into(),
+            shown: None,
         }
     }
 
@@ -534,6 +372,7 @@ impl SpecError {
             path: String::new(),
             value: None,
             text: text.into(),
+            shown: None,
         }
     }
 
@@ -542,17 +381,33 @@ impl SpecError {
             path: path.into(),
             value: None,
             text: text.into(),
+            shown: None,
         }
+    }
+
+    /// Argo leaves the name of the strategy out of the paths of its first checks. People and their
+    /// tools know the sentences with those paths.
+    pub(crate) fn shorten(&mut self) {
+        let strategies = ["spec.strategy.canary.", "spec.strategy.blueGreen."];
+        let rest = strategies
+            .into_iter()
+            .find_map(|strategy| self.path.strip_prefix(strategy));
+        self.shown = rest.map(|rest| format!("spec.strategy.{rest}"));
     }
 }
 
 /// As Kubernetes prints field errors, and a sentence alone where there is no path: `path: Invalid value: value: text`.
 impl fmt::Display for SpecError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let path = self.shown.as_ref().unwrap_or(&self.path);
         match &self.value {
-            _ if self.path.is_empty() => f.write_str(&self.text),
-            Some(value) => write!(f, "{}: Invalid value: {value}: {}", self.path, self.text),
-            None => write!(f, "{}: Required value: {}", self.path, self.text),
+            _ if path.is_empty() => return f.write_str(&self.text),
+            Some(value) => write!(f, "{path}: Invalid value: {value}")?,
+            None => write!(f, "{path}: Required value")?,
         }
+        if self.text.is_empty() {
+            return Ok(());
+        }
+        write!(f, ": {}", self.text)
     }
 }

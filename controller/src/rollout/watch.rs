@@ -14,7 +14,8 @@ use crds::{AnalysisRun, Rollout};
 use futures::stream::FuturesUnordered;
 use futures::{Stream, StreamExt as _};
 use k8s_openapi::api::apps::v1::ReplicaSet;
-use k8s_openapi::api::core::v1::Service;
+use k8s_openapi::api::core::v1::{Pod, Service};
+use kube::api::ListParams;
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::runtime::{WatchStreamExt as _, reflector};
 use kube::{Api, Client, Resource, ResourceExt};
@@ -25,7 +26,8 @@ use tokio_util::sync::CancellationToken;
 use super::apply::{ApplyError, Hands};
 use super::caches::{Caches, Guarded, service_names};
 use super::events::Teller;
-use super::plan;
+use super::observe::{self, PodView};
+use super::plan::{self, EventNote, Plan};
 use super::queue::{Next, Queue};
 use super::spec;
 use super::workload::{self, Unresolved, WorkloadKind};
@@ -44,6 +46,8 @@ struct Controller {
     teller: Teller,
     /// The version of each Rollout that was written last, so that no older one is acted on.
     written: Mutex<BTreeMap<RolloutKey, String>>,
+    /// Rollouts whose traffic router is not ours, and what was said about it.
+    left: Mutex<BTreeMap<RolloutKey, String>>,
 }
 
 /// Takes Rollouts through their steps until `stop`.
@@ -73,6 +77,7 @@ pub async fn run(client: Client, clock: Clock, traffic: Arc<dyn Traffic>, stop: 
         },
         queue: Queue::default(),
         written: Mutex::default(),
+        left: Mutex::default(),
     };
     let it = &controller;
     let everything = async {
@@ -274,10 +279,16 @@ impl Controller {
             if !self.caches.has_rollout(key) {
                 self.traffic.forget(key);
                 self.written().remove(key);
+                let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
+                left.remove(key);
             }
             return Ok(None);
         };
         if rollout.metadata.deletion_timestamp.is_some() || self.is_stale(key, &rollout) {
+            return Ok(None);
+        }
+        if let Some(router) = spec::foreign_router(&rollout) {
+            self.leave(key, &rollout, &router).await;
             return Ok(None);
         }
         let now = self.clock.now();
@@ -286,6 +297,9 @@ impl Controller {
                 let rollout = resolved.rollout;
                 let mut observed = self.caches.observe(&rollout, self.traffic.as_ref());
                 observed.workload = resolved.workload;
+                if observe::wants_pods(&rollout, now) {
+                    observed.pods = self.pods(&rollout).await?;
+                }
                 let plan = match spec::check(&rollout, &observed) {
                     Ok(strategy) => plan::plan(&rollout, &strategy, &observed, now),
                     Err(errors) => plan::refuse(&rollout, &errors, &observed, now),
@@ -299,17 +313,77 @@ impl Controller {
                 (rollout, plan)
             }
         };
-        let hands = Hands {
-            client: &self.client,
-            traffic: self.traffic.as_ref(),
-            clock: self.clock,
-            rollout: &rollout,
+        let requeue_at = plan.requeue_at;
+        let Err(error) = self.carry_out(key, &rollout, plan).await else {
+            return Ok(requeue_at);
         };
+        if let ApplyError::NotCreated { name, source } = &error {
+            let plan = plan::not_created(&rollout, name, &source.to_string(), now);
+            self.carry_out(key, &rollout, plan).await?;
+        }
+        Err(error)
+    }
+
+    /// Leaves a Rollout to whoever has its router, and says so once.
+    async fn leave(&self, key: &RolloutKey, rollout: &Rollout, router: &str) {
+        let said = format!("{}/{router}", rollout.uid().unwrap_or_default());
+        {
+            let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
+            if left.insert(key.clone(), said.clone()) == Some(said) {
+                return;
+            }
+        }
+        let message = format!(
+            "Sluice has no traffic router {router}: this Rollout is left to the controller that has"
+        );
+        tracing::warn!(?key, "{message}");
+        let note = EventNote {
+            warning: false,
+            reason: "ForeignTrafficRouter".to_owned(),
+            message,
+        };
+        self.teller.tell(rollout, &[note]).await;
+    }
+
+    async fn carry_out(
+        &self,
+        key: &RolloutKey,
+        rollout: &Rollout,
+        plan: Plan,
+    ) -> Result<(), ApplyError> {
+        let hands = Hands::new(&self.client, self.traffic.as_ref(), self.clock, rollout);
         if let Some(version) = hands.apply(&plan).await? {
             self.written().insert(key.clone(), version);
         }
-        self.teller.tell(&rollout, &plan.events).await;
-        Ok(plan.requeue_at)
+        if rollout.status.is_none() && plan.status.is_some() {
+            let added = EventNote {
+                warning: false,
+                reason: "RolloutAddedToInformer".to_owned(),
+                message: format!(
+                    "Rollout resource added to informer: {}/{}",
+                    key.namespace, key.name
+                ),
+            };
+            self.teller.tell(rollout, &[added]).await;
+        }
+        self.teller.tell(rollout, &plan.events).await;
+        Ok(())
+    }
+
+    /// The pods that a Rollout selects, asked for and not watched: few Rollouts need them, and rarely.
+    async fn pods(&self, rollout: &Rollout) -> Result<Vec<PodView>, ApplyError> {
+        let namespace = rollout.namespace().unwrap_or_default();
+        let pods: Api<Pod> = Api::namespaced(self.client.clone(), &namespace);
+        let selector = plan::selector_text(&rollout.spec.selector.clone().unwrap_or_default());
+        let listed = pods.list(&ListParams::default().labels(&selector)).await;
+        let listed = listed.map_err(|error| ApplyError::Api {
+            action: "list the Pods",
+            source: Box::new(error),
+        })?;
+        let seconds = rollout.spec.min_ready_seconds.unwrap_or_default();
+        let now = self.clock.now();
+        let views = listed.items.iter();
+        Ok(views.map(|pod| PodView::new(pod, seconds, now)).collect())
     }
 
     /// Whether the cache has not yet seen what we wrote; it will, and that brings the next look.

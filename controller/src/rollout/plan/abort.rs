@@ -8,7 +8,7 @@ use crds::words::AnalysisPhase;
 use crds::{AnalysisRun, words::PauseReason};
 use kube::ResourceExt as _;
 
-use super::{Scene, deadline};
+use super::Scene;
 use crate::rollout::names;
 use crate::rollout::spec::Step;
 
@@ -48,7 +48,7 @@ pub(super) fn decide(scene: &Scene<'_>) -> Abort {
     }
     abort.aborted = scene.was.abort == Some(true);
     if !abort.aborted && !forgiven {
-        abort.detail = failed_run(scene).or_else(|| too_late(scene));
+        abort.detail = failed_run(scene);
         abort.aborted = abort.detail.is_some();
     }
     abort
@@ -119,9 +119,4 @@ pub(super) fn failure(kind: &str, run: &AnalysisRun) -> Option<String> {
         "{kind} analysis phase error/failed{}",
         message.map_or_else(String::new, |message| format!(": {message}"))
     ))
-}
-
-fn too_late(scene: &Scene<'_>) -> Option<String> {
-    let late = scene.strategy.progress_deadline_abort && deadline::is_passed(scene);
-    late.then(|| deadline::message(scene))
 }

@@ -8,7 +8,8 @@
 use crds::rollout::status::BlueGreenStatus;
 
 use super::abort::Abort;
-use super::{Draft, Plan, Scene, revision, workload};
+use super::restart::{self, Restart};
+use super::{Draft, Plan, Scene, metadata, revision, status, workload};
 use crate::rollout::observe::ReplicaSetView;
 use crate::rollout::spec::BlueGreen;
 
@@ -47,6 +48,8 @@ pub(super) fn release<'a>(
     if scene.template_changed() {
         return promotion::reset(&look, preview, draft);
     }
+    // Evictions of this pass change nothing of what follows: it counts pods that are available.
+    let restart = restart::plan(scene, &mut draft);
     sizes::scale(&look, &mut draft);
     workload::progressively(scene, look.wanted(), &mut draft);
     revision::clean_up(scene, &mut draft);
@@ -61,7 +64,14 @@ pub(super) fn release<'a>(
         divided,
         runs,
     };
-    let status = promotion::advance(&look, &outcome, &mut draft);
+    metadata::plan(scene, &mut draft);
+    let mut status = promotion::advance(&look, &outcome, &mut draft);
+    if restart == Restart::Done {
+        status
+            .restarted_at
+            .clone_from(&scene.rollout.spec.restart_at);
+        status::finish(scene, &mut status);
+    }
     draft.into_plan(status)
 }
 
@@ -75,7 +85,7 @@ pub(super) fn rescale<'a>(
     let mut draft = Draft::default();
     sizes::scale(&look, &mut draft);
     revision::clean_up(scene, &mut draft);
-    let status = promotion::rescaled(&look);
+    let status = promotion::rescaled(&look, &mut draft);
     draft.into_plan(status)
 }
 

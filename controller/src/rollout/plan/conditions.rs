@@ -96,16 +96,11 @@ fn put(
 /// Pauses, resumes and retries by people are acknowledged in a pass of their own.
 pub(super) fn acknowledge(scene: &Scene<'_>) -> Option<Plan> {
     let was = scene.was;
-    if was.observed_generation.as_deref() != Some(status::generation(scene).as_str()) {
-        return None;
-    }
     let paused = scene.strategy.paused || !was.pause_conditions.is_empty();
     let reason = find(&was.conditions, PROGRESSING).map(|condition| condition.reason.as_str());
     let aborted = reason == Some("RolloutAborted");
-    let completed = is_true(&was.conditions, COMPLETED);
-    let mut draft = Draft::default();
     let mut statements = Vec::new();
-    if !aborted && paused != (reason == Some("RolloutPaused")) && (!completed || !paused) {
+    if !aborted && paused != (reason == Some("RolloutPaused")) && !is_complete(was) {
         let (reason, message) = if paused {
             ("RolloutPaused", "Rollout is paused")
         } else {
@@ -121,31 +116,24 @@ pub(super) fn acknowledge(scene: &Scene<'_>) -> Option<Plan> {
             "Retrying Rollout after abort",
         ));
     }
-    if !aborted
-        && paused != is_true(&was.conditions, PAUSED)
-        && (paused || find(&was.conditions, PAUSED).is_some())
-    {
+    if !aborted && paused != is_true(&was.conditions, PAUSED) {
         let verdict = if paused {
             Verdict::True
         } else {
             Verdict::False
         };
         statements.push(new(PAUSED, verdict, "RolloutPaused", "Rollout is paused"));
-        // Blue-green tells of it when it happens.
-        if !paused && scene.strategy.canary().is_some() {
-            draft.event("RolloutResumed", "Rollout is resumed");
-        }
     }
     let mut next = was.clone();
     let changed = statements.into_iter().fold(false, |changed, statement| {
-        // A resume is only worth a word where there was a pause.
-        let idle = statement.reason == "RolloutResumed" && reason != Some("RolloutPaused");
-        (!idle && set(&mut next.conditions, statement, scene.second())) || changed
+        set(&mut next.conditions, statement, scene.second()) || changed
     });
     if !changed {
         return None;
     }
+    next.observed_generation = Some(status::generation(scene));
     status::finish(scene, &mut next);
+    let mut draft = Draft::default();
     // The pass itself follows at once.
     draft.wake(scene.now);
     Some(draft.into_plan(next))
@@ -172,31 +160,52 @@ pub(super) fn update(
 }
 
 /// The conditions after a change of `spec.replicas` alone.
-pub(super) fn rescaled(scene: &Scene<'_>, next: &mut RolloutStatus) {
-    next.conditions
-        .retain(|condition| condition.type_ != "InvalidSpec");
-    availability(scene, next);
+pub(super) fn rescaled(
+    scene: &Scene<'_>,
+    next: &mut RolloutStatus,
+    abort: &Abort,
+    draft: &mut Draft,
+) {
+    if scene.is_promoted() {
+        // What is stable cannot be aborted.
+        (next.abort, next.aborted_at) = (None, None);
+    } else if abort.aborted && next.aborted_at.is_none() {
+        next.aborted_at = Some(scene.second().into());
+    }
+    update(
+        scene,
+        next,
+        Some(abort).filter(|abort| abort.aborted),
+        draft,
+    );
+}
+
+/// Whether the newest revision is the stable one.
+pub(super) fn is_complete(status: &RolloutStatus) -> bool {
+    let stable = status.stable_rs.as_deref().unwrap_or_default();
+    !stable.is_empty() && Some(stable) == status.current_pod_hash.as_deref()
 }
 
 fn is_healthy(scene: &Scene<'_>, next: &RolloutStatus) -> bool {
-    let replicas = Some(scene.replicas());
-    let completed = match &scene.strategy.way {
-        Way::Canary(_) => {
-            next.replicas == replicas
-                && next.current_step_index.unwrap_or_default() as usize
-                    == scene.strategy.step_count()
-                && next.stable_rs == next.current_pod_hash
+    let replicas = scene.replicas();
+    let are = |pods: Option<i32>| pods.unwrap_or_default() == replicas;
+    let index = next.current_step_index.map(|index| index as usize);
+    let way = match &scene.strategy.way {
+        Way::Canary(canary) => {
+            index.is_none_or(|index| index == canary.steps.len())
+                && is_complete(next)
+                && are(next.replicas)
         }
         Way::BlueGreen(way) => blue_green::is_complete(way, next),
     };
-    next.updated_replicas == replicas
-        && next.available_replicas == replicas
+    are(next.updated_replicas)
+        && are(next.available_replicas)
         && scene.was.observed_generation.as_deref() == Some(status::generation(scene).as_str())
-        && completed
+        && way
 }
 
 fn health(scene: &Scene<'_>, next: &mut RolloutStatus) -> bool {
-    let paused = scene.strategy.paused || !scene.was.pause_conditions.is_empty();
+    let paused = scene.strategy.paused || !next.pause_conditions.is_empty();
     if !paused && is_healthy(scene, next) {
         let healthy = new(
             HEALTHY,
@@ -207,7 +216,7 @@ fn health(scene: &Scene<'_>, next: &mut RolloutStatus) -> bool {
         set(&mut next.conditions, healthy, scene.second());
         return false;
     }
-    let known = find(&next.conditions, HEALTHY).is_some();
+    let known = find(&scene.was.conditions, HEALTHY).is_some();
     let unhealthy = new(
         HEALTHY,
         Verdict::False,
@@ -232,15 +241,7 @@ fn aborted(scene: &Scene<'_>, next: &mut RolloutStatus, detail: Option<&str>, dr
 }
 
 fn progress(scene: &Scene<'_>, next: &mut RolloutStatus, lost_health: bool, draft: &mut Draft) {
-    let before = find(&scene.was.conditions, PROGRESSING).cloned();
-    let settled = before.as_ref().is_some_and(|before| {
-        before.reason == "NewReplicaSetAvailable" && before.status != "Unknown"
-    });
     let name = scene.new.map(|set| set.name.clone()).unwrap_or_default();
-    if settled && next.replicas == next.available_replicas && !lost_health {
-        wake_at_deadline(scene, next, draft);
-        return;
-    }
     // Blue-green may pause, by people, between the switch and the promotion; it says so.
     let paused = scene.strategy.paused && next.stable_rs != next.current_pod_hash;
     if is_healthy(scene, next) && !paused {
@@ -252,8 +253,10 @@ fn progress(scene: &Scene<'_>, next: &mut RolloutStatus, lost_health: bool, draf
             &message,
         );
         set(&mut next.conditions, available, scene.second());
-    } else if deadline::is_progress(scene, next) || lost_health {
-        let (reason, message) = if lost_health && scene.is_promoted() {
+        return;
+    }
+    if deadline::is_progress(scene, next) || lost_health {
+        let (reason, message) = if lost_health && next.stable_rs == next.current_pod_hash {
             (
                 "ReplicaSetNotAvailable",
                 "Rollout does not have minimum availability".to_owned(),
@@ -264,16 +267,16 @@ fn progress(scene: &Scene<'_>, next: &mut RolloutStatus, lost_health: bool, draf
                 format!("ReplicaSet \"{name}\" is progressing."),
             )
         };
-        let since = before
+        let since = find(&scene.was.conditions, PROGRESSING)
             .filter(|before| before.status == "True")
-            .map(|before| before.last_transition_time);
+            .map(|before| before.last_transition_time.clone());
         put(
             &mut next.conditions,
             new(PROGRESSING, Verdict::True, reason, &message),
             since,
             scene.second(),
         );
-    } else if deadline::is_passed(scene) {
+    } else if deadline::is_passed(scene, &next.conditions) {
         let message = deadline::message(scene);
         let late = new(
             PROGRESSING,
@@ -281,22 +284,9 @@ fn progress(scene: &Scene<'_>, next: &mut RolloutStatus, lost_health: bool, draf
             "ProgressDeadlineExceeded",
             &message,
         );
-        if set(&mut next.conditions, late, scene.second()) {
-            draft.warning("ProgressDeadlineExceeded", message);
-        }
+        set(&mut next.conditions, late, scene.second());
     }
-    wake_at_deadline(scene, next, draft);
-}
-
-fn wake_at_deadline(scene: &Scene<'_>, next: &RolloutStatus, draft: &mut Draft) {
-    if is_healthy(scene, next) {
-        return;
-    }
-    // Just after it, because the comparison is strict.
-    let late = deadline::at(scene)
-        .map(|at| Scene::after(at, 1))
-        .filter(|at| *at > scene.now);
-    if let Some(at) = late {
+    if let Some(at) = deadline::at(scene, next).filter(|at| *at > scene.now) {
         draft.wake(at);
     }
 }
@@ -339,8 +329,7 @@ fn failure(scene: &Scene<'_>, next: &mut RolloutStatus) {
 }
 
 fn completion(scene: &Scene<'_>, next: &mut RolloutStatus, draft: &mut Draft) {
-    let stable = next.stable_rs.as_deref().unwrap_or_default();
-    let completed = !stable.is_empty() && Some(stable) == next.current_pod_hash.as_deref();
+    let completed = is_complete(next);
     let verdict = if completed {
         Verdict::True
     } else {
@@ -352,7 +341,8 @@ fn completion(scene: &Scene<'_>, next: &mut RolloutStatus, draft: &mut Draft) {
         scene.second(),
     );
     if changed && !completed {
-        let (revision, hash) = (scene.revision(), &scene.pod_hash);
+        let revision = scene.revision();
+        let hash = next.current_pod_hash.clone().unwrap_or_default();
         let text = format!("Rollout not completed, started update to revision {revision} ({hash})");
         draft.event("RolloutNotCompleted", text);
     }

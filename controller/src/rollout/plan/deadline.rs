@@ -1,47 +1,66 @@
 //! The progress deadline: too long without progress is worth a word, and perhaps an abort.
 
 use crds::rollout::RolloutStatus;
+use crds::rollout::status::RolloutCondition;
 use jiff::Timestamp;
 
-use super::{Scene, conditions, status};
+use super::{Scene, conditions};
 use crate::rollout::spec::{Step, Way};
 
-/// Whether it took too long since the last progress.
-pub(super) fn is_passed(scene: &Scene<'_>) -> bool {
-    let Some(at) = at(scene) else { return false };
-    let progressing = conditions::find(&scene.was.conditions, "Progressing");
-    let known = progressing.is_some_and(|condition| condition.reason == "ProgressDeadlineExceeded");
-    (known || scene.now > at) && !is_progress(scene, &status::base(scene))
+/// Whether it took too long since the progress that these conditions tell of.
+pub(super) fn is_passed(scene: &Scene<'_>, known: &[RolloutCondition]) -> bool {
+    if waits(scene) {
+        return false;
+    }
+    let progressing = conditions::find(known, "Progressing");
+    if progressing.is_some_and(|condition| condition.reason == "ProgressDeadlineExceeded") {
+        return true;
+    }
+    end(scene, known).is_some_and(|end| scene.now > end)
 }
 
-/// When it will have taken too long; `None` while nothing is expected to happen.
-pub(super) fn at(scene: &Scene<'_>) -> Option<Timestamp> {
-    let waits = matches!(scene.step(), Some(Step::Pause(_) | Step::Analysis(_)));
-    let paused = scene.strategy.paused
-        || !scene.was.pause_conditions.is_empty()
-        || conditions::is_true(&scene.was.conditions, "Paused");
-    let draining = scene.others.iter().any(|set| set.has_deadline());
-    let completed = conditions::is_true(&scene.was.conditions, "Completed");
-    let done = completed && conditions::is_true(&scene.was.conditions, "Healthy");
-    if waits || paused || draining || done {
+/// Why the update is aborted for taking too long, if it is to be.
+pub(super) fn abort(scene: &Scene<'_>, next: &RolloutStatus) -> Option<String> {
+    let late = scene.strategy.progress_deadline_abort
+        && !conditions::is_complete(next)
+        && !is_progress(scene, next)
+        && is_passed(scene, &scene.was.conditions);
+    late.then(|| message(scene))
+}
+
+/// When to look again whether it took too long; nothing while nothing is expected to happen.
+pub(super) fn at(scene: &Scene<'_>, next: &RolloutStatus) -> Option<Timestamp> {
+    let paused = scene.strategy.paused || !next.pause_conditions.is_empty();
+    if paused || next.abort == Some(true) || waits(scene) {
         return None;
     }
-    let progressing = conditions::find(&scene.was.conditions, "Progressing")?;
-    if matches!(
+    // Just after it, because the comparison is strict.
+    end(scene, &next.conditions).map(|end| Scene::after(end, 1))
+}
+
+/// Steps that take as long as they take, pauses, and old pods that are kept for a while.
+fn waits(scene: &Scene<'_>) -> bool {
+    matches!(scene.step(), Some(Step::Pause(_) | Step::Analysis(_)))
+        || conditions::is_true(&scene.was.conditions, "Paused")
+        || scene.others.iter().any(|set| set.has_deadline())
+}
+
+/// The last moment at which progress is in time.
+fn end(scene: &Scene<'_>, known: &[RolloutCondition]) -> Option<Timestamp> {
+    let progressing = conditions::find(known, "Progressing")?;
+    let counts = !matches!(
         progressing.reason.as_str(),
-        "RolloutAborted" | "RolloutPaused" | "NewReplicaSetAvailable"
-    ) {
-        return None;
-    }
-    Some(Scene::after(
-        progressing.last_update_time.0,
-        i64::from(scene.strategy.progress_deadline_seconds),
-    ))
+        "RolloutAborted" | "RolloutPaused" | "ProgressDeadlineExceeded"
+    );
+    let seconds = i64::from(scene.strategy.progress_deadline_seconds);
+    counts.then(|| Scene::after(progressing.last_update_time.0, seconds))
 }
 
 pub(super) fn message(scene: &Scene<'_>) -> String {
-    let name = scene.new.map(|set| set.name.clone()).unwrap_or_default();
-    format!("ReplicaSet \"{name}\" has timed out progressing.")
+    match scene.new {
+        Some(new) => format!("ReplicaSet \"{}\" has timed out progressing.", new.name),
+        None => format!("Rollout \"{}\" has timed out progressing.", scene.name()),
+    }
 }
 
 /// Whether the next status is further than the last one.
@@ -62,9 +81,13 @@ fn way_moved(scene: &Scene<'_>, next: &RolloutStatus) -> bool {
     let text = |text: &Option<String>| text.clone().unwrap_or_default();
     match scene.strategy.way {
         Way::Canary(_) => {
-            text(&next.stable_rs) != text(&was.stable_rs)
-                || next.current_step_index != was.current_step_index
-                || next.current_step_hash != was.current_step_hash
+            let stepped = next
+                .current_step_index
+                .zip(was.current_step_index)
+                .is_some_and(|(next, was)| next != was);
+            stepped
+                || text(&next.stable_rs) != text(&was.stable_rs)
+                || text(&next.current_step_hash) != text(&was.current_step_hash)
         }
         Way::BlueGreen(_) => {
             let (next, was) = (

@@ -60,7 +60,10 @@ fn step(scene: &Scene<'_>, seconds: Option<i64>, pauses: &mut Pauses, draft: &mu
         return;
     }
     let Some(condition) = scene.pause(&reason) else {
-        add(scene, reason, pauses, draft);
+        // What was scaled just now is to be there before people are asked to look.
+        if !draft.scales() {
+            add(scene, reason, pauses, draft);
+        }
         return;
     };
     let Some(seconds) = seconds else { return };
@@ -83,7 +86,6 @@ fn add(scene: &Scene<'_>, reason: PauseReason, pauses: &mut Pauses, draft: &mut 
     {
         return;
     }
-    draft.event("RolloutPaused", format!("Rollout is paused ({reason})"));
     if let (PauseReason::CanaryPauseStep, Some(Step::Pause(Some(seconds)))) =
         (&reason, scene.step())
     {

@@ -31,6 +31,13 @@ pub(super) fn of(rollout: &Rollout, status: &RolloutStatus) -> (RolloutPhase, St
     if let Some(pause) = status.pause_conditions.first() {
         return (RolloutPhase::Paused, pause.reason.to_string());
     }
+    let restarted_at = status.restarted_at.as_ref();
+    if rollout.spec.restart_at.is_some() && rollout.spec.restart_at.as_ref() != restarted_at {
+        return (
+            RolloutPhase::Progressing,
+            "rollout is restarting".to_owned(),
+        );
+    }
     match waits_for(rollout, status) {
         Some(message) => (RolloutPhase::Progressing, message.to_owned()),
         None => (RolloutPhase::Healthy, String::new()),
@@ -49,9 +56,18 @@ fn waits_for(rollout: &Rollout, status: &RolloutStatus) -> Option<&'static str> 
         Some("updated replicas are still becoming available")
     } else if let Some(way) = blue_green {
         blue_green::waits_for(way, status)
+    } else if is_unrouted(rollout) && status.replicas.unwrap_or_default() > updated {
+        Some("old replicas are pending termination")
     } else if stable.is_empty() || Some(stable) != status.current_pod_hash.as_deref() {
         Some("waiting for all steps to complete")
     } else {
         None
     }
+}
+
+/// A canary whose old pods serve as long as they are there.
+fn is_unrouted(rollout: &Rollout) -> bool {
+    let strategy = rollout.spec.strategy.as_ref();
+    let canary = strategy.and_then(|strategy| strategy.canary.as_ref());
+    canary.is_some_and(|canary| canary.traffic_routing.is_none())
 }

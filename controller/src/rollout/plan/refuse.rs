@@ -31,7 +31,6 @@ pub(super) fn plan(
             .retain(|condition| condition.type_ != "InvalidSpec");
         let invalid = conditions::new("InvalidSpec", Verdict::True, "InvalidSpec", &message);
         conditions::set(&mut status.conditions, invalid, now);
-        draft.warning("InvalidSpec", message);
     }
     if let Some(trip) = tripped(&status, observed) {
         let revision = rollout

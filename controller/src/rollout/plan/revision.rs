@@ -1,12 +1,16 @@
 //! The revision: the ReplicaSet of the current template, its number, and a fresh start for it.
 
-use crds::PodTemplate;
 use crds::rollout::RolloutStatus;
+use crds::{PodTemplate, Rollout};
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::PodTemplateSpec;
 use kube::ResourceExt as _;
 
 use super::conditions::{self, Verdict};
-use super::{Action, Draft, EventNote, Plan, ReplicaSetChange, Scene, status};
+use super::{
+    Action, Draft, EventNote, NewReplicaSet, Plan, ReplicaSetChange, Scene, affinity, metadata,
+    pause, phase, status,
+};
 use crate::rollout::names;
 use crate::rollout::observe::ReplicaSetView;
 
@@ -23,19 +27,34 @@ pub fn newest<'a>(
     let wanted = typed(template);
     let mut same: Vec<_> = sets
         .iter()
-        .filter(|set| typed(&set.template).same_as(&wanted))
+        .filter(|set| typed(&without_ours(set)).same_as(&wanted))
         .collect();
     same.sort_by_key(|set| (set.created, set.name.clone()));
     same.first().copied()
 }
 
-/// The template as the API types write it, so that two ways of writing the same compare equal.
+/// A live template as its Rollout had it: without what controllers put in for a while.
+fn without_ours(set: &ReplicaSetView) -> PodTemplate {
+    affinity::removed(&metadata::removed(set))
+}
+
+/// The template as the API types write it, because what they do not know is lost on the way through
+/// our caches.
 fn typed(template: &PodTemplate) -> PodTemplate {
     let spec: Result<PodTemplateSpec, _> = serde_json::from_value(template.to_value());
     let value = spec.ok().and_then(|spec| serde_json::to_value(spec).ok());
     value
         .and_then(PodTemplate::from_value)
         .unwrap_or_else(|| template.clone())
+}
+
+/// Takes ReplicaSets that nobody controls, and lets go those that are not selected any more.
+pub(super) fn claim(scene: &Scene<'_>) -> Plan {
+    let claims = scene.observed.claims.iter().cloned();
+    Plan {
+        actions: claims.map(Action::Claim).collect(),
+        ..Plan::default()
+    }
 }
 
 fn next_revision(scene: &Scene<'_>, except: Option<&str>) -> i64 {
@@ -52,6 +71,23 @@ pub(super) fn create(scene: &Scene<'_>) -> Plan {
     let mut draft = Draft::default();
     let revision = next_revision(scene, None);
     let name = names::replica_set(&scene.name(), &scene.pod_hash);
+    let (template, ephemeral) = metadata::of_a_new_set(scene, affinity::applied(scene));
+    draft
+        .actions
+        .push(Action::CreateReplicaSet(Box::new(NewReplicaSet {
+            name: name.clone(),
+            hash: scene.pod_hash.clone(),
+            revision,
+            template,
+            ephemeral,
+        })));
+    if scene.revision() != revision {
+        draft.actions.push(Action::NumberRollout(revision));
+        draft.event(
+            "RolloutUpdated",
+            format!("Rollout updated to revision {revision}"),
+        );
+    }
     draft.event(
         "NewReplicaSetCreated",
         format!("Created ReplicaSet {name} (revision {revision})"),
@@ -65,12 +101,28 @@ pub(super) fn create(scene: &Scene<'_>) -> Plan {
         &message,
     );
     conditions::set(&mut status.conditions, created, scene.second());
-    status::finish(scene, &mut status);
-    draft.actions.push(Action::CreateReplicaSet {
-        name,
-        hash: scene.pod_hash.clone(),
-        revision,
-    });
+    draft.into_plan(status)
+}
+
+/// What people are told when a ReplicaSet could not be created.
+pub fn not_created(rollout: &Rollout, name: &str, error: &str, now: Timestamp) -> Plan {
+    let mut draft = Draft::default();
+    let message = format!("Failed to create new replica set \"{name}\": {error}");
+    let mut status = rollout.status.clone().unwrap_or_default();
+    let failed = conditions::new(
+        "Progressing",
+        Verdict::False,
+        "ReplicaSetCreateError",
+        &message,
+    );
+    let second = Timestamp::from_second(now.as_second()).unwrap_or(now);
+    conditions::set(&mut status.conditions, failed, second);
+    let generation = rollout.metadata.generation.unwrap_or_default();
+    status.observed_generation = Some(generation.to_string());
+    let (phase, text) = phase::of(rollout, &status);
+    status.phase = Some(phase);
+    status.message = (!text.is_empty()).then_some(text);
+    draft.warning("ReplicaSetCreateError", message);
     draft.into_plan(status)
 }
 
@@ -102,22 +154,6 @@ fn annotate(scene: &Scene<'_>, new: &ReplicaSetView, revision: i64) -> Option<Re
     if new.min_ready_seconds != scene.strategy.min_ready_seconds {
         change.min_ready_seconds = Some(scene.strategy.min_ready_seconds);
     }
-    if new.revision != revision {
-        change
-            .annotations
-            .push((names::REVISION.to_owned(), Some(revision.to_string())));
-        if new.revision > 0 {
-            let history = new
-                .annotations
-                .get(names::REVISION_HISTORY)
-                .filter(|history| !history.is_empty());
-            let history = history.map_or_else(String::new, |history| format!("{history},"))
-                + &new.revision.to_string();
-            change
-                .annotations
-                .push((names::REVISION_HISTORY.to_owned(), Some(history)));
-        }
-    }
     let ours = scene
         .rollout
         .annotations()
@@ -126,7 +162,26 @@ fn annotate(scene: &Scene<'_>, new: &ReplicaSetView, revision: i64) -> Option<Re
     for (key, value) in ours.filter(|(key, value)| new.annotations.get(*key) != Some(*value)) {
         change.annotations.push((key.clone(), Some(value.clone())));
     }
-    (change.min_ready_seconds.is_some() || !change.annotations.is_empty()).then_some(change)
+    if new.revision != revision {
+        change
+            .annotations
+            .push((names::REVISION.to_owned(), Some(revision.to_string())));
+    }
+    if new.revision > 0 && !change.annotations.is_empty() {
+        // Argo writes the history with every change of annotations, of the same revision too.
+        let before = new.annotations.get(names::REVISION_HISTORY);
+        let before = before.filter(|history| !history.is_empty());
+        let history = before.map_or_else(String::new, |history| format!("{history},"))
+            + &new.revision.to_string();
+        change
+            .annotations
+            .push((names::REVISION_HISTORY.to_owned(), Some(history)));
+    }
+    change.template = affinity::outdated(scene, new);
+    let changes = change.min_ready_seconds.is_some()
+        || change.template.is_some()
+        || !change.annotations.is_empty();
+    changes.then_some(change)
 }
 
 /// A fresh start: the template or the steps are not those that the status is about.
@@ -164,6 +219,7 @@ pub(super) fn reset(scene: &Scene<'_>, new: &ReplicaSetView) -> Plan {
         let found = conditions::new("Progressing", Verdict::True, "FoundNewReplicaSet", &message);
         conditions::set(&mut status.conditions, found, scene.second());
     }
+    pause::tell(scene, &status, &mut draft);
     conditions::update(scene, &mut status, None, &mut draft);
     draft.into_plan(status)
 }

@@ -192,6 +192,11 @@ impl<'a> Scene<'a> {
         ours.map_or(0, |canary| canary.weight)
     }
 
+    /// The weight that any revision has as the canary.
+    pub fn stored_weight(&self) -> i32 {
+        self.weights().map_or(0, |weights| weights.canary.weight)
+    }
+
     /// So many seconds after `start`.
     pub fn after(start: Timestamp, seconds: i64) -> Timestamp {
         start
@@ -201,10 +206,39 @@ impl<'a> Scene<'a> {
 
     /// Whether `available` pods are as good as `desired`.
     pub fn enough(&self, available: i32, desired: i32) -> bool {
+        let threshold = self.strategy.threshold();
+        available >= desired
+            || threshold.is_some_and(|threshold| threshold.is_met(available, desired))
+    }
+
+    /// Whether a ReplicaSet has its pods, or as many of them as are said to do.
+    pub fn has_its_pods(&self, set: &ReplicaSetView, desired: i32) -> bool {
         match self.strategy.threshold() {
-            Some(threshold) => threshold.is_met(available, desired),
-            None => available >= desired,
+            Some(threshold) => threshold.is_met(set.available, desired),
+            None => set.desired == desired && set.available == desired,
         }
+    }
+
+    /// The pods of both sides follow the traffic, stable's too.
+    pub fn is_dynamic(&self) -> bool {
+        let routing = self.strategy.routing();
+        routing.is_some_and(|routing| routing.dynamic_stable_scale)
+    }
+
+    /// The stable ReplicaSet, where it is not the newest one.
+    pub fn apart(&self) -> Option<&'a ReplicaSetView> {
+        let stable = self.stable?;
+        let same = self.new.is_some_and(|new| new.name == stable.name);
+        (!same).then_some(stable)
+    }
+
+    /// People went back to stable in mid-release, and stable had shrunk for it: the revision that
+    /// keeps its traffic until stable has its pods again.
+    pub fn rolls_back_from(&self) -> Option<&'a str> {
+        let from = self.weights()?.canary.pod_template_hash.as_deref()?;
+        let new = self.new?;
+        let shrunk = new.available < self.replicas();
+        (self.is_dynamic() && self.is_promoted() && from != new.hash && shrunk).then_some(from)
     }
 
     /// Endpoints of a revision that the proxies have.

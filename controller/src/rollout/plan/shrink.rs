@@ -22,80 +22,114 @@ const DRAIN_LOOK_SECONDS: i64 = 1;
 /// Pods that are wanted again have no deadline.
 pub(super) fn forget_deadlines(scene: &Scene<'_>, abort: &Abort, draft: &mut Draft) {
     let wanted = [
-        scene.new.filter(|_| !abort.aborted || scene.is_promoted()),
-        scene.stable,
+        scene.new.filter(|_| !delays_on_abort(scene, abort)),
+        scene.apart(),
     ];
-    let mut done: Vec<&str> = Vec::new();
-    for set in wanted
-        .into_iter()
-        .flatten()
-        .filter(|set| set.has_deadline())
-    {
-        if !done.contains(&set.name.as_str()) {
+    for set in wanted.into_iter().flatten() {
+        if set.has_deadline() {
             annotate(set, None, draft);
-            done.push(&set.name);
         }
     }
 }
 
-/// The canary after an abort: it stays for a while, so that a retry is quick. True when it changed.
+/// Whether the newest pods stay for a while after an abort, so that a retry is quick. Where stable
+/// follows the traffic, only if the Rollout says so itself.
+pub(super) fn delays_on_abort(scene: &Scene<'_>, abort: &Abort) -> bool {
+    let strategy = scene.strategy;
+    let unrouted = strategy.canary().is_some() && strategy.routing().is_none();
+    abort.aborted
+        && scene.stable.is_some()
+        && !unrouted
+        && strategy.abort_scale_down_delay_seconds.is_some()
+        && (!scene.is_dynamic() || strategy.abort_delay_is_said)
+}
+
+/// The newest pods after an abort. True when their size changed.
 pub(super) fn aborted(scene: &Scene<'_>, new: &ReplicaSetView, draft: &mut Draft) -> bool {
-    let Some(delay) = scene.strategy.abort_scale_down_delay_seconds else {
-        return false;
-    };
+    let delay = scene.strategy.abort_scale_down_delay_seconds.unwrap_or(0);
     if new.desired == 0 {
-        return false;
+        // Nothing is left to go; another size of the Rollout is noted all the same.
+        return resize(scene, new, 0, draft);
     }
     let stable = scene.stable.map_or(0, |stable| stable.available);
+    // It stays as large as it is, and knows for which size of the Rollout.
+    resize(scene, new, new.desired, draft);
     if !new.has_deadline() {
-        if stable < scene.replicas() {
-            return false;
+        if stable >= scene.replicas() {
+            let deadline = Scene::after(scene.now, i64::from(delay));
+            draft.wake(deadline);
+            annotate(new, Some(deadline), draft);
         }
-        let deadline = Scene::after(scene.now, i64::from(delay));
-        draft.wake(deadline);
-        annotate(new, Some(deadline), draft);
-        return true;
+        return false;
     }
     may_go(scene, new, draft) && resize(scene, new, 0, draft)
 }
 
-/// Revisions that are neither new nor stable.
-pub(super) fn others(scene: &Scene<'_>, draft: &mut Draft) {
-    for set in &scene.others {
-        // Pods that never became available serve nobody.
-        let useless = set.desired > set.available && set.observed && set.current == set.desired;
-        if useless && !is_referenced(scene, set) && set.available > 0 {
-            resize(scene, set, set.available, draft);
-            return;
-        }
-    }
-    let available: i32 = scene
-        .observed
-        .replica_sets
-        .iter()
-        .map(|set| set.available)
-        .sum();
+/// Revisions that are neither new nor stable. True when one of them was scaled.
+pub(super) fn others(scene: &Scene<'_>, draft: &mut Draft) -> bool {
+    let Some((sizes, mut scaled)) = without_useless(scene, draft) else {
+        return false;
+    };
+    let sets = &scene.observed.replica_sets;
+    let available: i32 = sets.iter().map(|set| set.available).sum();
     let mut budget = available - (scene.replicas() - scene.strategy.max_unavailable);
     let mut delayed = 0;
-    for set in scene
-        .others
-        .iter()
-        .filter(|set| set.desired > 0 && !is_referenced(scene, set))
-    {
-        if budget <= 0 {
-            return;
-        }
-        let stays = scene.is_promoted() || set.has_deadline();
-        if !goes(
-            scene,
-            set,
-            if stays { Some(&mut delayed) } else { None },
-            draft,
-        ) {
+    let routed = scene.strategy.routing().is_some();
+    for (set, size) in scene.others.iter().zip(sizes) {
+        if size == 0 || (routed && is_referenced(scene, set)) {
             continue;
         }
-        budget -= set.desired;
-        resize(scene, set, 0, draft);
+        if budget <= 0 {
+            break;
+        }
+        let to = if routed {
+            routed_size(scene, (set, size), &mut delayed, draft)
+        } else {
+            // Its pods serve as long as they are there.
+            (size - budget).max(0)
+        };
+        if to < size {
+            resize(scene, set, to, draft);
+            budget -= size - to;
+            scaled = true;
+        }
+    }
+    scaled
+}
+
+/// Pods that never became available serve nobody, and go first. The sizes after that, in the order
+/// of the revisions, and whether any changed; nothing while a ReplicaSet has yet to follow its size.
+fn without_useless(scene: &Scene<'_>, draft: &mut Draft) -> Option<(Vec<i32>, bool)> {
+    let active = || scene.others.iter().filter(|set| set.desired > 0);
+    if active().next().is_none() || active().any(|set| set.available > set.desired) {
+        return None;
+    }
+    // Requests may still be in flight on pods that are not available any more.
+    let size = |set: &ReplicaSetView| match set.available.min(set.desired) {
+        0 if !is_drained(scene, set) => set.desired,
+        size => size,
+    };
+    let mut scaled = false;
+    for set in active().filter(|set| size(set) < set.desired) {
+        scaled |= resize(scene, set, size(set), draft);
+    }
+    Some((scene.others.iter().map(|set| size(set)).collect(), scaled))
+}
+
+/// What remains of an old revision whose traffic is routed elsewhere.
+fn routed_size(
+    scene: &Scene<'_>,
+    (set, size): (&ReplicaSetView, i32),
+    delayed: &mut usize,
+    draft: &mut Draft,
+) -> i32 {
+    // After a promotion it was stable; before one, it was given up for another update.
+    let stays = scene.is_promoted() || set.has_deadline();
+    let delayed = Some(delayed).filter(|_| stays && !scene.is_dynamic());
+    if goes(scene, set, delayed, draft) {
+        0
+    } else {
+        size
     }
 }
 

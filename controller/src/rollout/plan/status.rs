@@ -50,17 +50,27 @@ pub(super) fn base(scene: &Scene<'_>) -> RolloutStatus {
 /// The numbers of pods.
 pub(super) fn count(scene: &Scene<'_>, status: &mut RolloutStatus) {
     let sets = &scene.observed.replica_sets;
-    let current: i32 = sets.iter().map(|set| set.current).sum();
-    status.replicas = Some(current);
-    status.hpa_replicas = Some(current);
-    status.updated_replicas = Some(scene.new.map_or(0, |set| set.current));
-    status.ready_replicas = Some(sets.iter().map(|set| set.ready).sum());
-    status.available_replicas = Some(sets.iter().map(|set| set.available).sum());
+    status.replicas = number(sets.iter().map(|set| set.current).sum());
+    status.updated_replicas = number(scene.new.map_or(0, |set| set.current));
+    status.ready_replicas = number(sets.iter().map(|set| set.ready).sum());
     status.selector = Some(selector_text(&scene.strategy.selector));
+    recount(scene, status);
+}
+
+/// The numbers of a pass that only follows another size: those that such a pass knows.
+pub(super) fn recount(scene: &Scene<'_>, status: &mut RolloutStatus) {
+    let sets = &scene.observed.replica_sets;
+    status.hpa_replicas = number(sets.iter().map(|set| set.current).sum());
+    status.available_replicas = number(sets.iter().map(|set| set.available).sum());
     status.observed_generation = Some(generation(scene));
     if let Way::BlueGreen(_) = scene.strategy.way {
         blue_green::count(scene, status);
     }
+}
+
+/// A number as Argo writes it: none of them is no number.
+fn number(pods: i32) -> Option<i32> {
+    Some(pods).filter(|pods| *pods != 0)
 }
 
 pub(super) fn generation(scene: &Scene<'_>) -> String {
@@ -93,7 +103,7 @@ pub(super) fn explain(status: &mut RolloutStatus, weights: &Divided) {
 }
 
 /// A selector as Kubernetes writes it in one line.
-pub(super) fn selector_text(selector: &LabelSelector) -> String {
+pub(crate) fn selector_text(selector: &LabelSelector) -> String {
     let exact = selector
         .match_labels
         .iter()

@@ -5,34 +5,27 @@ use crds::words::AnalysisPhase;
 
 use super::abort::Abort;
 use super::analysis::Runs;
-use super::pause::Pauses;
+use super::pause::{self, Pauses};
 use super::traffic::Divided;
-use super::{Draft, Scene, conditions, replicas, status, workload};
+use super::{Draft, Scene, conditions, deadline, replicas, status, workload};
 use crate::rollout::spec::Step;
 
 /// What the parts of a pass found.
 pub(super) struct Outcome {
     pub(super) abort: Abort,
-    pub(super) weights: Divided,
+    /// The traffic, where it is routed.
+    pub(super) weights: Option<Divided>,
     pub(super) runs: Runs,
     pub(super) pauses: Pauses,
+    /// No pod is older than the restart that was asked for.
+    pub(super) restarted: bool,
 }
 
 /// The next status: promoted, aborted, one step further, or the same.
-pub(super) fn advance(scene: &Scene<'_>, outcome: Outcome, draft: &mut Draft) -> RolloutStatus {
-    let mut next = status::base(scene);
-    let canary = next.canary.get_or_insert_default();
-    canary.weights = Some(outcome.weights.weights.clone());
-    canary
-        .current_step_analysis_run_status
-        .clone_from(&outcome.runs.step);
-    canary
-        .current_background_analysis_run_status
-        .clone_from(&outcome.runs.background);
-    next.pause_conditions.clone_from(&outcome.pauses.conditions);
-    next.controller_pause = outcome.pauses.controller.then_some(true);
+pub(super) fn advance(scene: &Scene<'_>, mut outcome: Outcome, draft: &mut Draft) -> RolloutStatus {
+    let mut next = base(scene, &outcome);
     let steps = scene.strategy.step_count();
-    let index = if scene.promote_full() || scene.in_rollback_window() {
+    let index = if (scene.promote_full() && !outcome.abort.aborted) || scene.in_rollback_window() {
         steps
     } else {
         scene.index()
@@ -45,9 +38,39 @@ pub(super) fn advance(scene: &Scene<'_>, outcome: Outcome, draft: &mut Draft) ->
     } else if index < steps && is_done(scene, &outcome) {
         go_on(scene, &mut next, index, draft);
     }
+    if let Some(detail) = deadline::abort(scene, &next).filter(|_| !outcome.abort.aborted) {
+        draft.warning("RolloutAborted", detail.as_str());
+        outcome.abort.aborted = true;
+        outcome.abort.detail = Some(detail);
+        abort(scene, &mut next, &outcome.abort);
+    }
+    pause::tell(scene, &next, draft);
     let aborted = outcome.abort.aborted.then_some(&outcome.abort);
     conditions::update(scene, &mut next, aborted, draft);
-    status::explain(&mut next, &outcome.weights);
+    if let Some(weights) = &outcome.weights {
+        status::explain(&mut next, weights);
+    }
+    next
+}
+
+fn base(scene: &Scene<'_>, outcome: &Outcome) -> RolloutStatus {
+    let mut next = status::base(scene);
+    let canary = next.canary.get_or_insert_default();
+    canary.weights = outcome
+        .weights
+        .as_ref()
+        .and_then(|divided| divided.weights.clone());
+    canary
+        .current_step_analysis_run_status
+        .clone_from(&outcome.runs.step);
+    canary
+        .current_background_analysis_run_status
+        .clone_from(&outcome.runs.background);
+    next.pause_conditions.clone_from(&outcome.pauses.conditions);
+    next.controller_pause = outcome.pauses.controller.then_some(true);
+    if outcome.restarted {
+        next.restarted_at.clone_from(&scene.rollout.spec.restart_at);
+    }
     next
 }
 
@@ -60,7 +83,8 @@ fn promotion(scene: &Scene<'_>, outcome: &Outcome) -> Option<String> {
     if outcome.abort.aborted || !scene.enough(new.available, scene.replicas()) {
         return None;
     }
-    let reachable = scene.observed.traffic.connected == 0
+    let reachable = outcome.weights.is_none()
+        || scene.observed.traffic.connected == 0
         || scene.enough(scene.reachable(&new.hash), scene.replicas());
     if scene.promote_full() {
         return reachable.then(|| "Full promotion requested".to_owned());
@@ -69,14 +93,20 @@ fn promotion(scene: &Scene<'_>, outcome: &Outcome) -> Option<String> {
         return reachable.then(|| "Rollback within window".to_owned());
     }
     if scene.is_promoted() {
-        return Some(String::new());
+        return Some("Fast rollback".to_owned());
     }
     let steps = scene.strategy.step_count();
-    let has_all = outcome.weights.weights.canary.weight == scene.strategy.max_weight()
-        && outcome.weights.verified;
-    let empty = scene.replicas() == 0;
-    let done = scene.index() == steps && (has_all || empty) && !scene.strategy.paused;
-    done.then(|| format!("Completed all {steps} canary steps"))
+    let has_all = has_weight(scene, outcome, scene.strategy.max_weight());
+    (scene.index() == steps && has_all).then(|| format!("Completed all {steps} canary steps"))
+}
+
+/// Whether the canary has that weight in force, as far as traffic is routed and there is any.
+fn has_weight(scene: &Scene<'_>, outcome: &Outcome, weight: i32) -> bool {
+    let Some(divided) = outcome.weights.as_ref().filter(|_| scene.replicas() > 0) else {
+        return true;
+    };
+    let set = divided.weights.as_ref();
+    set.is_some_and(|set| set.canary.weight == weight) && divided.verified
 }
 
 pub(super) fn promote(
@@ -109,6 +139,8 @@ pub(super) fn abort(scene: &Scene<'_>, next: &mut RolloutStatus, abort: &Abort) 
     let since = scene.was.aborted_at.clone().filter(|_| !abort.forgiven);
     next.aborted_at = Some(since.unwrap_or_else(|| scene.now.into()));
     next.promote_full = None;
+    next.pause_conditions.clear();
+    next.controller_pause = None;
     next.current_step_index = scene.strategy.step_index(0);
 }
 
@@ -118,12 +150,11 @@ fn is_done(scene: &Scene<'_>, outcome: &Outcome) -> bool {
     }
     match scene.step() {
         None => false,
+        // A Rollout of no pods has no traffic to move.
         Some(Step::SetWeight(weight)) => {
-            let set = outcome.weights.weights.canary.weight == *weight && outcome.weights.verified;
-            // A Rollout of no pods has no traffic to move.
-            (set || scene.replicas() == 0) && replicas::at_desired(scene, &outcome.abort)
+            has_weight(scene, outcome, *weight) && at_desired(scene, outcome)
         }
-        Some(Step::SetCanaryScale(_)) => replicas::at_desired(scene, &outcome.abort),
+        Some(Step::SetCanaryScale(_)) => at_desired(scene, outcome),
         Some(Step::Pause(_)) => outcome.pauses.step_done,
         Some(Step::SetHeaderRoute { .. }) => true,
         Some(Step::Analysis(_)) => outcome
@@ -132,6 +163,12 @@ fn is_done(scene: &Scene<'_>, outcome: &Outcome) -> bool {
             .as_ref()
             .is_some_and(|run| run.status == AnalysisPhase::Successful),
     }
+}
+
+fn at_desired(scene: &Scene<'_>, outcome: &Outcome) -> bool {
+    let divided = outcome.weights.as_ref();
+    let weights = divided.and_then(|divided| divided.weights.as_ref());
+    replicas::at_desired(scene, &outcome.abort, weights)
 }
 
 fn go_on(scene: &Scene<'_>, next: &mut RolloutStatus, index: usize, draft: &mut Draft) {

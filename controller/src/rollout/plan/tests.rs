@@ -2,7 +2,9 @@
 
 mod blue_green;
 mod decisions;
+mod pods;
 mod random;
 mod statements;
+mod unrouted;
 mod workload;
 mod world;

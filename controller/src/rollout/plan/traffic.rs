@@ -21,8 +21,8 @@ const VERIFY_SECONDS: i64 = 10;
 /// The traffic as this pass sets it.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Divided {
-    /// For the status.
-    pub(super) weights: TrafficWeights,
+    /// For the status; none until stable has its pods for the first time.
+    pub(super) weights: Option<TrafficWeights>,
     /// The proxies have it.
     pub(super) verified: bool,
     /// Why not, as far as known.
@@ -37,8 +37,12 @@ pub(super) fn services(scene: &Scene<'_>, canary: &Canary, abort: &Abort, draft:
     let Some(service) = &canary.canary_service else {
         return;
     };
+    let routed = canary.routing.is_some();
     match (abort.aborted, scene.stable, scene.new) {
-        (true, Some(stable), _) => ensure(scene, service, stable, false, draft),
+        // Traffic that still goes back by and by finds its pods.
+        (true, Some(_), _) if scene.is_dynamic() && weight::decide(scene, abort).weight > 0 => {}
+        (true, Some(stable), _) => ensure(scene, service, stable, !routed, draft),
+        _ if scene.rolls_back_from().is_some() => {}
         (_, _, Some(new)) => ensure(scene, service, new, true, draft),
         _ => {}
     }
@@ -48,12 +52,12 @@ fn ensure(scene: &Scene<'_>, name: &str, set: &ReplicaSetView, checked: bool, dr
     let Some(service) = scene.observed.services.get(name) else {
         return;
     };
-    let managed = service.managed_by.is_some();
-    if service.hash() == Some(set.hash.as_str()) && managed {
+    if service.hash() == Some(set.hash.as_str()) {
         return;
     }
     // A Service that served before we came must not lose pods by being adopted.
-    let complete = set.available >= set.desired.max(scene.replicas().min(1));
+    let managed = service.managed_by.is_some();
+    let complete = set.desired > 0 && set.available >= set.desired;
     if checked && (set.available == 0 || (!managed && !complete)) {
         return;
     }
@@ -70,20 +74,25 @@ fn ensure(scene: &Scene<'_>, name: &str, set: &ReplicaSetView, checked: bool, dr
     });
 }
 
-/// Decides the weight and tells the proxies.
+/// Decides the weight and tells the proxies; nothing where traffic is not routed.
 pub(super) fn divide(
     scene: &Scene<'_>,
-    plan: &Canary,
+    canary: &Canary,
     abort: &Abort,
     draft: &mut Draft,
-) -> Divided {
+) -> Option<Divided> {
+    if canary.routing.is_none() {
+        if scene.weights().is_some() {
+            draft.actions.push(Action::ForgetTraffic);
+        }
+        return None;
+    }
     let decision = weight::decide(scene, abort);
     let stable = if scene.is_initial() {
         scene.pod_hash.clone()
     } else {
         scene.stable_hash().to_owned()
     };
-    let canary = (stable != scene.pod_hash).then(|| scene.pod_hash.clone());
     if abort.forgiven {
         draft
             .actions
@@ -95,8 +104,8 @@ pub(super) fn divide(
             name: scene.name(),
         },
         uid: scene.rollout.uid().unwrap_or_default(),
+        canary: Some(decision.revision.clone()).filter(|revision| *revision != stable),
         stable: stable.clone(),
-        canary,
         weight: decision.weight.max(0) as u32,
         max_weight: scene.strategy.max_weight().max(0) as u32,
         header_routes: if decision.routes {
@@ -108,13 +117,13 @@ pub(super) fn divide(
     let before = scene.weights().map(|weights| weights.canary.weight);
     let lowers = before.is_none_or(|before| decision.weight < before) || decision.weight == 0;
     draft.actions.push(Action::OrderTraffic { order, lowers });
-    divided(scene, plan, (decision.weight, stable), draft)
+    Some(divided(scene, canary, (abort, decision, stable), draft))
 }
 
 fn divided(
     scene: &Scene<'_>,
-    plan: &Canary,
-    (weight, stable): (i32, String),
+    canary: &Canary,
+    (abort, decision, stable): (&Abort, weight::Decision, String),
     draft: &mut Draft,
 ) -> Divided {
     let destination = |weight: i32, service: &Option<String>, hash: String| WeightDestination {
@@ -123,24 +132,30 @@ fn divided(
         pod_template_hash: Some(hash),
         ..WeightDestination::default()
     };
+    let weight = decision.weight;
+    let rest = scene.strategy.max_weight() - weight;
     let mut weights = TrafficWeights {
-        canary: destination(weight, &plan.canary_service, scene.pod_hash.clone()),
-        stable: destination(
-            scene.strategy.max_weight() - weight,
-            &plan.stable_service,
-            stable,
-        ),
+        canary: destination(weight, &canary.canary_service, decision.revision),
+        stable: destination(rest, &canary.stable_service, stable),
         ..TrafficWeights::default()
     };
+    if !weight::is_carried(scene, abort, weight) {
+        // As long as stable has not its pods, nothing is said to have changed.
+        return Divided {
+            weights: scene.weights().cloned(),
+            verified: false,
+            message: None,
+        };
+    }
     let (verified, message) = verification(scene, &weights);
     weights.verified = Some(verified);
-    tell(scene, weight, message.as_deref(), draft);
+    tell(scene, &weights, message.as_deref(), draft);
     let waits = matches!(scene.step(), Some(Step::SetWeight(_)) | None);
     if waits && !verified && !scene.is_promoted() {
         draft.wake(Scene::after(scene.now, VERIFY_SECONDS));
     }
     Divided {
-        weights,
+        weights: Some(weights),
         verified,
         message,
     }
@@ -170,19 +185,21 @@ fn verification(scene: &Scene<'_>, weights: &TrafficWeights) -> (bool, Option<St
     (verified, message)
 }
 
-fn tell(scene: &Scene<'_>, weight: i32, message: Option<&str>, draft: &mut Draft) {
-    match scene.weights().map(|weights| weights.canary.weight) {
-        Some(before) if before != weight => {
-            draft.event(
-                "TrafficWeightUpdated",
-                format!("Traffic weight updated from {before} to {weight}"),
-            );
+fn tell(scene: &Scene<'_>, weights: &TrafficWeights, message: Option<&str>, draft: &mut Draft) {
+    let weight = weights.canary.weight;
+    // Other pods with the same weight are told of in Argo's way, without a number.
+    let change = match scene.weights() {
+        None => Some(format!("to {weight}")),
+        Some(was) if was.canary.weight != weight => {
+            Some(format!("from {} to {weight}", was.canary.weight))
         }
-        None => draft.event(
-            "TrafficWeightUpdated",
-            format!("Traffic weight updated to {weight}"),
-        ),
-        Some(_) => {}
+        Some(was) => {
+            (was.canary != weights.canary || was.stable != weights.stable).then(String::new)
+        }
+    };
+    if let Some(change) = change {
+        let text = format!("Traffic weight updated {change}");
+        draft.event("TrafficWeightUpdated", text);
     }
     // Once, when it becomes the message.
     let shown = scene.was.phase == Some(RolloutPhase::Progressing);

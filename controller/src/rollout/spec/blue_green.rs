@@ -8,7 +8,8 @@ use crds::rollout::BlueGreenStrategy;
 use crds::rollout::steps::RolloutAnalysis;
 use serde_json::json;
 
-use super::{REVISION_HISTORY_LIMIT, SpecError};
+use super::SpecError;
+use super::build::REVISION_HISTORY_LIMIT;
 
 /// A full second set of pods, a look at it, then a switch.
 #[derive(Clone, Debug, PartialEq)]

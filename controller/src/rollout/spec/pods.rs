@@ -14,29 +14,33 @@ use super::{PROGRESS_DEADLINE_SECONDS, SpecError};
 
 pub(super) fn check(rollout: &Rollout, errors: &mut Vec<SpecError>) {
     let spec = &rollout.spec;
-    for (field, value) in [
-        ("replicas", spec.replicas),
-        ("minReadySeconds", spec.min_ready_seconds),
-        ("revisionHistoryLimit", spec.revision_history_limit),
-        ("progressDeadlineSeconds", spec.progress_deadline_seconds),
-    ] {
-        if let Some(value) = value.filter(|value| *value < 0) {
-            errors.push(SpecError::invalid(
-                format!("spec.{field}"),
-                json!(value),
-                "must be greater than or equal to 0",
-            ));
-        }
-    }
+    check_natural("replicas", spec.replicas, errors);
     check_template(rollout, errors);
+    check_natural("minReadySeconds", spec.min_ready_seconds, errors);
+    check_natural("revisionHistoryLimit", spec.revision_history_limit, errors);
+    check_natural(
+        "progressDeadlineSeconds",
+        spec.progress_deadline_seconds,
+        errors,
+    );
     let deadline = spec
         .progress_deadline_seconds
         .unwrap_or(PROGRESS_DEADLINE_SECONDS);
-    if deadline >= 0 && deadline <= spec.min_ready_seconds.unwrap_or(0) {
+    if deadline <= spec.min_ready_seconds.unwrap_or(0) {
         errors.push(SpecError::invalid(
             "spec.progressDeadlineSeconds",
             json!(deadline),
             "must be greater than minReadySeconds",
+        ));
+    }
+}
+
+fn check_natural(field: &str, value: Option<i32>, errors: &mut Vec<SpecError>) {
+    if let Some(value) = value.filter(|value| *value < 0) {
+        errors.push(SpecError::invalid(
+            format!("spec.{field}"),
+            json!(value),
+            "must be greater than or equal to 0",
         ));
     }
 }
@@ -155,6 +159,17 @@ pub(super) fn max_surge(canary: &CanaryStrategy, replicas: i32) -> i32 {
 
 pub(super) fn max_unavailable_raw(canary: &CanaryStrategy, replicas: i32) -> i32 {
     share(canary.max_unavailable.as_ref(), replicas, Rounding::Down)
+}
+
+/// Whether neither a surge nor a gap is allowed, as Argo's validation reads them: any number, with
+/// or without the sign.
+pub(super) fn is_stuck(canary: &CanaryStrategy) -> bool {
+    let number = |value: Option<&IntOrString>| match value {
+        None => percent::DEFAULT_PERCENT.parse().unwrap_or_default(),
+        Some(IntOrString::Int(number)) => *number,
+        Some(IntOrString::String(text)) => text.trim_end_matches('%').parse().unwrap_or_default(),
+    };
+    number(canary.max_surge.as_ref()) == 0 && number(canary.max_unavailable.as_ref()) == 0
 }
 
 /// Pods that may be missing: at least one where none may be too many, at most all. Blue-green has

@@ -21,7 +21,16 @@ pub(super) fn check(
     errors: &mut Vec<SpecError>,
 ) {
     for service in strategy.services() {
+        check_presence(service, observed, errors);
+    }
+    for service in strategy.services() {
         check_service(service, rollout, strategy, observed, errors);
+    }
+    for (index, step) in strategy.steps().iter().enumerate() {
+        if let Step::Analysis(analysis) = step {
+            let path = format!("spec.strategy.canary.steps[{index}].analysis.templates");
+            check_analysis((&path, analysis), true, rollout, observed, errors);
+        }
     }
     let background = strategy
         .canary()
@@ -29,12 +38,6 @@ pub(super) fn check(
     if let Some((analysis, _)) = background {
         let path = "spec.strategy.canary.analysis.templates";
         check_analysis((path, analysis), false, rollout, observed, errors);
-    }
-    for (index, step) in strategy.steps().iter().enumerate() {
-        if let Step::Analysis(analysis) = step {
-            let path = format!("spec.strategy.canary.steps[{index}].analysis.templates");
-            check_analysis((&path, analysis), true, rollout, observed, errors);
-        }
     }
     if let Way::BlueGreen(way) = &strategy.way {
         let sides = [("pre", &way.pre), ("post", &way.post)];
@@ -48,6 +51,14 @@ pub(super) fn check(
     check_rival(rollout, observed, errors);
 }
 
+fn check_presence((field, name): (&str, &str), observed: &Observed, errors: &mut Vec<SpecError>) {
+    if !observed.services.contains_key(name) {
+        let text = format!("service \"{name}\" not found");
+        let path = format!("spec.strategy.{field}");
+        errors.push(SpecError::invalid(path, json!(name), text));
+    }
+}
+
 fn check_service(
     (field, name): (&str, &str),
     rollout: &Rollout,
@@ -57,18 +68,8 @@ fn check_service(
 ) {
     let path = format!("spec.strategy.{field}");
     let Some(service) = observed.services.get(name) else {
-        let text = format!("service \"{name}\" not found");
-        errors.push(SpecError::invalid(path, json!(name), text));
         return;
     };
-    if service
-        .managed_by
-        .as_ref()
-        .is_some_and(|owner| *owner != rollout.name_any())
-    {
-        let text = format!("Service \"{name}\" is managed by another Rollout");
-        errors.push(SpecError::invalid(path.as_str(), json!(name), text));
-    }
     let labels: BTreeMap<String, String> = strategy.template.labels();
     for (key, value) in service
         .selector
@@ -79,6 +80,14 @@ fn check_service(
             let text = format!("Service \"{name}\" has unmatch label \"{key}\" in rollout");
             errors.push(SpecError::invalid(path.as_str(), json!(name), text));
         }
+    }
+    if service
+        .managed_by
+        .as_ref()
+        .is_some_and(|owner| *owner != rollout.name_any())
+    {
+        let text = format!("Service \"{name}\" is managed by another Rollout");
+        errors.push(SpecError::invalid(path.as_str(), json!(name), text));
     }
 }
 

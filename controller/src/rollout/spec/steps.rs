@@ -15,15 +15,11 @@ pub(super) fn check(canary: &CanaryStrategy, errors: &mut Vec<SpecError>) -> Vec
     for (index, step) in canary.steps.iter().flatten().enumerate() {
         let path = format!("spec.strategy.canary.steps[{index}]");
         if exclusive_keys(step) > 1 {
-            errors.push(SpecError::invalid(
-                path.as_str(),
-                json!(step.to_string()),
-                NO_KEY,
-            ));
+            errors.push(SpecError::invalid(path.as_str(), keys_text(step), NO_KEY));
         }
         let checked = match step.kind() {
             None => {
-                errors.push(SpecError::invalid(path, json!(step), NO_KEY));
+                errors.push(SpecError::invalid(path, json!(NOTHING), NO_KEY));
                 None
             }
             Some(kind) => checked(kind, &path, routing, errors),
@@ -31,6 +27,22 @@ pub(super) fn check(canary: &CanaryStrategy, errors: &mut Vec<SpecError>) -> Vec
         steps.extend(checked);
     }
     steps
+}
+
+/// What Argo shows of a step without any key.
+const NOTHING: &str = "step.Experiment: true step.Pause: true step.SetWeight: true step.Analysis: true \
+                       step.SetCanaryScale: true step.SetHeaderRoute: true step.SetMirrorRoute: true \
+                       step.Plugin: true";
+
+/// What Argo shows of a step with too many keys.
+fn keys_text(step: &CanaryStep) -> serde_json::Value {
+    json!(format!(
+        "step.Experiment: {} step.Pause: {} step.SetWeight: {} step.Analysis: {}",
+        step.experiment.is_some(),
+        step.pause.is_some(),
+        step.set_weight.is_some(),
+        step.analysis.is_some()
+    ))
 }
 
 fn exclusive_keys(step: &CanaryStep) -> usize {
@@ -82,9 +94,8 @@ fn checked(
         StepKind::SetCanaryScale(scale) => {
             if routing.is_none() {
                 let text = "SetCanaryScale requires TrafficRouting to be set";
-                errors.push(SpecError::invalid(
-                    format!("{path}.setCanaryScale"),
-                    json!(scale),
+                errors.push(SpecError::required(
+                    "spec.strategy.canary.trafficRouting",
                     text,
                 ));
             }
@@ -126,7 +137,6 @@ fn header_route(
         let text = "SetHeaderRoute requires TrafficRouting, supports Istio and ALB and Apisix";
         errors.push(SpecError::invalid(path.as_str(), json!(route), text));
     }
-    check_managed(&name, &path, routing, errors);
     let matches = route.match_.as_ref().map(|matches| {
         let checked = matches
             .iter()
@@ -134,6 +144,9 @@ fn header_route(
             .map(|(index, item)| header_match(item, index, &path, errors));
         checked.collect()
     });
+    if routing.is_some() {
+        check_managed(&name, &path, routing, errors);
+    }
     Step::SetHeaderRoute { name, matches }
 }
 
@@ -154,11 +167,7 @@ fn check_managed(
         ));
     } else if !managed.iter().any(|route| route.name == name) {
         let text = "Steps define a route that does not exist in spec.strategy.canary.trafficRouting.managedRoutes";
-        errors.push(SpecError::invalid(
-            format!("{path}.name"),
-            json!(name),
-            text,
-        ));
+        errors.push(SpecError::invalid(path, json!(name), text));
     }
 }
 
@@ -168,7 +177,7 @@ fn header_match(
     path: &str,
     errors: &mut Vec<SpecError>,
 ) -> HeaderMatch {
-    let path = format!("{path}.match[{index}].headerValue");
+    let path = format!("{path}.match[{index}]");
     let StringMatch {
         exact,
         prefix,
@@ -230,7 +239,7 @@ pub(super) fn check_field_refs<'a>(
             let text =
                 "Analyses arguments must refer to valid object metadata supported by downwardAPI";
             errors.push(SpecError::invalid(
-                format!("{path}.analysis.args"),
+                format!("{path}.analyses"),
                 json!(field),
                 text,
             ));

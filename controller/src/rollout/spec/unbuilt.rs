@@ -2,51 +2,15 @@
 
 use crds::Rollout;
 use crds::plugin::{PLUGIN_NAME, ProxyRouting};
-use crds::rollout::{BlueGreenStrategy, CanaryStrategy, StepKind, TrafficRouting};
+use crds::rollout::{CanaryStrategy, StepKind, TrafficRouting};
 use serde_json::{Value, json};
 
 use super::SpecError;
 
-/// What every Rollout may have.
-fn check_common(rollout: &Rollout, errors: &mut Vec<SpecError>) {
-    if let Some(at) = &rollout.spec.restart_at {
-        errors.push(refused("spec.restartAt", json!(at), "restartAt"));
-    }
-}
-
-/// What only blue-green has.
-pub(super) fn check_blue_green(
-    rollout: &Rollout,
-    raw: &BlueGreenStrategy,
-    errors: &mut Vec<SpecError>,
-) {
-    check_common(rollout, errors);
-    let settings = [
-        ("antiAffinity", raw.anti_affinity.is_some()),
-        ("previewMetadata", raw.preview_metadata.is_some()),
-        ("activeMetadata", raw.active_metadata.is_some()),
-    ];
-    for (name, _) in settings.into_iter().filter(|(_, set)| *set) {
-        let path = format!("spec.strategy.blueGreen.{name}");
-        errors.push(refused(path, json!(true), name));
-    }
-}
-
-pub(super) fn check(rollout: &Rollout, canary: &CanaryStrategy, errors: &mut Vec<SpecError>) {
+pub(super) fn check(canary: &CanaryStrategy, errors: &mut Vec<SpecError>) {
     let path = "spec.strategy.canary";
-    check_common(rollout, errors);
-    let settings = [
-        ("antiAffinity", canary.anti_affinity.is_some()),
-        ("pingPong", canary.ping_pong.is_some()),
-        (
-            "dynamicStableScale",
-            canary.dynamic_stable_scale == Some(true),
-        ),
-        ("canaryMetadata", canary.canary_metadata.is_some()),
-        ("stableMetadata", canary.stable_metadata.is_some()),
-    ];
-    for (name, _) in settings.into_iter().filter(|(_, set)| *set) {
-        errors.push(refused(format!("{path}.{name}"), json!(true), name));
+    if canary.ping_pong.is_some() {
+        errors.push(refused(format!("{path}.pingPong"), json!(true), "pingPong"));
     }
     for (index, step) in canary.steps.iter().flatten().enumerate() {
         let name = match step.kind() {
@@ -63,17 +27,22 @@ pub(super) fn check(rollout: &Rollout, canary: &CanaryStrategy, errors: &mut Vec
     }
     if let Some(routing) = &canary.traffic_routing {
         check_routing(routing, errors);
-        return;
     }
-    let text = format!(
-        "a canary without traffic routing is not supported by this version of Sluice; \
-         name the plugin {PLUGIN_NAME}"
-    );
-    errors.push(SpecError::required(format!("{path}.trafficRouting"), text));
 }
 
-fn check_routing(routing: &TrafficRouting, errors: &mut Vec<SpecError>) {
-    let path = "spec.strategy.canary.trafficRouting";
+/// The router of a canary that we do not have, if it names one. Such a Rollout is another
+/// controller's: Argo's can have it.
+pub fn foreign_router(rollout: &Rollout) -> Option<String> {
+    let canary = rollout.spec.strategy.as_ref()?.canary.as_ref()?;
+    let routing = canary.traffic_routing.as_ref()?;
+    let plugins = routing.plugins.keys();
+    let mut others = plugins.filter(|name| *name != PLUGIN_NAME);
+    let built_in = built_in(routing).next().map(str::to_owned);
+    built_in.or_else(|| others.next().cloned())
+}
+
+/// The routers that Argo has built in, as far as they are named.
+fn built_in(routing: &TrafficRouting) -> impl Iterator<Item = &'static str> {
     let routers = [
         ("istio", routing.istio.is_some()),
         ("nginx", routing.nginx.is_some()),
@@ -84,7 +53,13 @@ fn check_routing(routing: &TrafficRouting, errors: &mut Vec<SpecError>) {
         ("traefik", routing.traefik.is_some()),
         ("apisix", routing.apisix.is_some()),
     ];
-    for (name, _) in routers.into_iter().filter(|(_, set)| *set) {
+    let named = routers.into_iter().filter(|(_, named)| *named);
+    named.map(|(name, _)| name)
+}
+
+fn check_routing(routing: &TrafficRouting, errors: &mut Vec<SpecError>) {
+    let path = "spec.strategy.canary.trafficRouting";
+    for name in built_in(routing) {
         errors.push(refused(
             format!("{path}.{name}"),
             json!({}),

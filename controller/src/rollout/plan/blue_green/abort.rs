@@ -4,7 +4,7 @@
 use crds::rollout::status::RolloutAnalysisRunStatus;
 
 use super::super::abort::{Abort, current, failure, is_forgiven};
-use super::super::deadline;
+use super::super::{deadline, status};
 use super::Look;
 
 pub(super) fn decide(look: &Look<'_>) -> Abort {
@@ -53,6 +53,5 @@ fn failed_run(look: &Look<'_>) -> Option<String> {
 }
 
 fn too_late(look: &Look<'_>) -> Option<String> {
-    let late = look.scene.strategy.progress_deadline_abort && deadline::is_passed(look.scene);
-    late.then(|| deadline::message(look.scene))
+    deadline::abort(look.scene, &status::base(look.scene))
 }

@@ -72,12 +72,11 @@ pub(super) fn reset(look: &Look<'_>, preview: Option<String>, mut draft: Draft) 
 }
 
 /// The status after a change of `spec.replicas` alone.
-pub(super) fn rescaled(look: &Look<'_>) -> RolloutStatus {
+pub(super) fn rescaled(look: &Look<'_>, draft: &mut Draft) -> RolloutStatus {
     let scene = look.scene;
     let mut next = scene.was.clone();
     status::count(scene, &mut next);
-    conditions::rescaled(scene, &mut next);
-    status::finish(scene, &mut next);
+    conditions::rescaled(scene, &mut next, &look.abort, draft);
     next
 }
 

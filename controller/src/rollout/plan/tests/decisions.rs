@@ -104,7 +104,7 @@ fn the_canary_is_sized_by_the_first_rule_that_fits() {
         let mut strategy = world.strategy();
         canary_of(&mut strategy).steps = steps.to_vec();
         let scene = super::super::Scene::new(&world.rollout, &strategy, &world.observed, world.now);
-        let desired = replicas::desired(&scene, abort);
+        let desired = replicas::desired(&scene, abort, None);
         assert_eq!(
             (desired.canary, desired.stable),
             (pods, 10),

@@ -7,10 +7,11 @@ use crds::rollout::RolloutStatus;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-use super::super::{Action, Plan, ReplicaSetChange, Scene, plan};
+use super::super::{Action, NewReplicaSet, Plan, ReplicaSetChange, Scene, plan};
 use crate::rollout::names;
 use crate::rollout::observe::{Observed, ReplicaSetView, ServiceView};
 use crate::rollout::spec::{self, Canary, Strategy, Way};
+use crate::traffic::TrafficView;
 
 pub(super) struct World {
     pub(super) rollout: Rollout,
@@ -73,6 +74,32 @@ impl World {
             .zip(services)
             .collect();
         world
+    }
+
+    /// The same without traffic routing, after its first deployment.
+    pub(super) fn unrouted(settings: Value) -> Self {
+        let mut world = Self::new(json!([]));
+        world.set_canary(
+            &json!({"stableService": null, "canaryService": null, "trafficRouting": null}),
+        );
+        world.set_canary(&settings);
+        world.settle();
+        world
+    }
+
+    /// Changes the settings of the canary.
+    pub(super) fn set_canary(&mut self, settings: &Value) {
+        let mut rollout = serde_json::to_value(&self.rollout).unwrap();
+        json_patch::merge(&mut rollout["spec"]["strategy"]["canary"], settings);
+        self.rollout = serde_json::from_value(rollout).unwrap();
+    }
+
+    /// Pods wanted of each revision.
+    pub(super) fn sizes_of_all(&self) -> Vec<(i64, i32)> {
+        let sets = self.observed.replica_sets.iter();
+        let mut sizes: Vec<_> = sets.map(|set| (set.revision, set.desired)).collect();
+        sizes.sort_unstable();
+        sizes
     }
 
     /// The same after its first deployment.
@@ -189,11 +216,14 @@ impl World {
                 let annotations = self.rollout.metadata.annotations.get_or_insert_default();
                 annotations.insert(names::REVISION.to_owned(), revision.to_string());
             }
-            Action::CreateReplicaSet {
-                name,
-                hash,
-                revision,
-            } => self.create(name, hash, *revision),
+            Action::CreateReplicaSet(set) => self.create(set),
+            Action::Claim(claim) => self
+                .observed
+                .claims
+                .retain(|other| other.name != claim.name),
+            Action::EvictPod(name) => self.observed.pods.retain(|pod| pod.name != *name),
+            Action::ForgetTraffic => self.observed.traffic = TrafficView::default(),
+            Action::ChangePod(_) => {}
             Action::SwitchService { service, hash, .. } => {
                 let service = self.observed.services.get_mut(service).unwrap();
                 service
@@ -245,22 +275,22 @@ impl World {
             .unwrap_or_default();
     }
 
-    fn create(&mut self, name: &str, hash: &str, revision: i64) {
+    fn create(&mut self, set: &NewReplicaSet) {
         let annotations = [
-            (names::REVISION.to_owned(), revision.to_string()),
+            (names::REVISION.to_owned(), set.revision.to_string()),
             (
                 names::DESIRED_REPLICAS.to_owned(),
                 self.rollout.spec.replicas.unwrap_or(1).to_string(),
             ),
         ];
         self.observed.replica_sets.push(ReplicaSetView {
-            name: name.to_owned(),
-            uid: name.to_owned(),
-            hash: hash.to_owned(),
-            revision,
+            name: set.name.clone(),
+            uid: set.name.clone(),
+            hash: set.hash.clone(),
+            revision: set.revision,
             created: self.now,
             annotations: annotations.into(),
-            template: self.rollout.spec.template.clone().unwrap_or_default(),
+            template: set.template.clone(),
             observed: true,
             ..ReplicaSetView::default()
         });

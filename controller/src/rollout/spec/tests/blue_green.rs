@@ -71,7 +71,7 @@ fn what_is_wrong_is_told_in_argos_words() {
         &json!({"spec": {"strategy": {"blueGreen": {"activeService": "active"}}}}),
         &world(),
     );
-    let text = "spec.strategy: Invalid value: \"blueGreen: true canary: true\": Multiple Strategies can not be listed";
+    let text = "spec.strategy.strategy: Invalid value: \"blueGreen: true canary: true\": Multiple Strategies can not be listed";
     assert_eq!(both[0], text);
 }
 
