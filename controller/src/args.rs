@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use clap::{ArgAction, Parser, ValueEnum};
 
+use crate::authority::Place;
 use crate::publish::Scope;
-use crate::run::Options;
+use crate::run::{Options, UplinkTls};
 
 const EXAMPLES: &str = "\
 Examples:
-  # In a cluster, with the pod's own account.
-  sluice-controller
+  # In a cluster, with the pod's own account; proxies connect over TLS (docs/uplink.md).
+  sluice-controller --uplink-listen 0.0.0.0:9190
 
   # On this machine, for whatever the kubeconfig leads to, alone.
   sluice-controller --kubeconfig ./kubeconfig --leader-elect=false --uplink-listen 127.0.0.1:0
@@ -32,9 +33,28 @@ pub struct Args {
     /// How to reach the API server. Default: the pod's account, or as kubectl does.
     #[arg(long, env = "KUBECONFIG")]
     pub kubeconfig: Option<PathBuf>,
-    /// Where proxies connect; loopback only.
+    /// Where proxies connect; in clear on loopback only.
     #[arg(long, default_value = "127.0.0.1:9190")]
     pub uplink_listen: SocketAddr,
+    /// Serve proxies over TLS, and only those with a ServiceAccount token. Default: true, but false on
+    /// loopback.
+    #[arg(long, action = ArgAction::Set, num_args = 0..=1, default_missing_value = "true")]
+    pub uplink_tls: Option<bool>,
+    /// The Service that leads proxies here: the uplink's certificate is for its DNS names.
+    #[arg(long, default_value = "sluice-controller")]
+    pub uplink_service: String,
+    /// A further DNS name or IP address of the uplink's certificate; may be given several times.
+    #[arg(long, value_parser = host_name)]
+    pub uplink_name: Vec<String>,
+    /// The Secret in which the uplink's certificates are kept.
+    #[arg(long, default_value = "sluice-uplink")]
+    pub uplink_secret: String,
+    /// The ConfigMap that tells proxies which authorities to trust, in the namespace of each fleet.
+    #[arg(long, default_value = "sluice-uplink-ca")]
+    pub uplink_ca_config_map: String,
+    /// The audience that proxies' tokens must be for.
+    #[arg(long, default_value = "sluice-uplink")]
+    pub uplink_audience: String,
     /// Where /metrics, /livez and /readyz are.
     #[arg(long, default_value = "127.0.0.1:8090")]
     pub status_listen: SocketAddr,
@@ -81,6 +101,7 @@ impl Args {
             .unwrap_or_else(|| default_namespace.to_owned());
         let mut options = Options::local(&namespace, &identity);
         options.uplink_listen = self.uplink_listen;
+        options.uplink_tls = self.serves_tls().then(|| self.uplink_tls(&namespace));
         options.status_listen = Some(self.status_listen);
         options.scope = Scope::Cluster;
         options.election.competes = self.leader_elect;
@@ -88,6 +109,32 @@ impl Args {
         options.election.renew_deadline = self.leader_election_renew_deadline;
         options.election.retry_period = self.leader_election_retry_period;
         options
+    }
+
+    /// Whether the uplink is served over TLS.
+    pub fn serves_tls(&self) -> bool {
+        let beyond = !self.uplink_listen.ip().is_loopback();
+        self.uplink_tls.unwrap_or(beyond)
+    }
+
+    fn uplink_tls(&self, namespace: &str) -> UplinkTls {
+        let service = &self.uplink_service;
+        let of_service = [
+            service.clone(),
+            format!("{service}.{namespace}"),
+            format!("{service}.{namespace}.svc"),
+            format!("{service}.{namespace}.svc.cluster.local"),
+        ];
+        let names = of_service.into_iter().chain(self.uplink_name.clone());
+        UplinkTls {
+            place: Place {
+                namespace: namespace.to_owned(),
+                secret: self.uplink_secret.clone(),
+                config_map: self.uplink_ca_config_map.clone(),
+                names: names.collect(),
+            },
+            audience: self.uplink_audience.clone(),
+        }
     }
 
     /// What cannot be, before anything starts.
@@ -105,6 +152,13 @@ impl Args {
             ));
         }
         Ok(())
+    }
+}
+
+fn host_name(text: &str) -> Result<String, String> {
+    match rustls::pki_types::ServerName::try_from(text) {
+        Ok(_) => Ok(text.to_ascii_lowercase()),
+        Err(_) => Err(format!("{text:?} is neither a DNS name nor an IP address")),
     }
 }
 
@@ -136,6 +190,36 @@ mod tests {
             plain.options("ns", "me".to_owned()).election.namespace,
             "ns"
         );
+    }
+
+    #[test]
+    fn the_uplink_is_served_over_tls_unless_it_is_on_loopback() {
+        let options = |line: &str| {
+            let words = std::iter::once("x").chain(line.split_whitespace());
+            let args = Args::try_parse_from(words).expect("valid");
+            args.options("sluice", "me".to_owned()).uplink_tls
+        };
+        assert_eq!(options(""), None);
+        assert!(options("--uplink-tls").is_some());
+        assert_eq!(
+            options("--uplink-listen 0.0.0.0:1 --uplink-tls=false"),
+            None
+        );
+        let tls = options("--uplink-listen 0.0.0.0:1 --uplink-service up --uplink-name 10.0.0.7");
+        let tls = tls.expect("TLS");
+        let names: Vec<_> = tls.place.names.iter().map(String::as_str).collect();
+        assert_eq!(
+            names,
+            [
+                "10.0.0.7",
+                "up",
+                "up.sluice",
+                "up.sluice.svc",
+                "up.sluice.svc.cluster.local"
+            ]
+        );
+        assert_eq!(tls.audience, "sluice-uplink");
+        assert!(Args::try_parse_from(["x", "--uplink-name", "a b"]).is_err());
     }
 
     #[test]

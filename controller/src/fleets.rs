@@ -20,11 +20,11 @@ mod fuses;
 
 mod traffic;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{Notify, broadcast, mpsc};
+use tokio::sync::{Notify, broadcast, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use uplink::proto;
 use uplink::proto::ControllerMessage;
@@ -51,6 +51,8 @@ pub struct Fleets {
     replan: Notify,
     /// Wakes the timer: a deadline may have come nearer.
     deadline: Notify,
+    /// Where fleets are.
+    namespaces: watch::Sender<BTreeSet<String>>,
 }
 
 #[derive(Debug, Default)]
@@ -80,6 +82,7 @@ impl Fleets {
             changed: broadcast::Sender::new(CHANGES),
             replan: Notify::new(),
             deadline: Notify::new(),
+            namespaces: watch::Sender::default(),
         }
     }
 
@@ -125,7 +128,19 @@ impl Fleets {
 
     /// Takes what the publisher made of Kubernetes.
     pub fn install(&self, plan: Plan) {
+        let fleets = plan.fleets.keys().filter_map(|name| name.split_once('/'));
+        let namespaces: BTreeSet<_> = fleets.map(|(namespace, _)| namespace.to_owned()).collect();
+        self.namespaces.send_if_modified(|before| {
+            let changed = *before != namespaces;
+            *before = namespaces;
+            changed
+        });
         self.with(|state, now| state.install(plan, now));
+    }
+
+    /// The namespaces of all fleets that have a document.
+    pub fn namespaces(&self) -> watch::Receiver<BTreeSet<String>> {
+        self.namespaces.subscribe()
     }
 
     /// The orders that were given, by which the publisher makes documents.

@@ -6,8 +6,10 @@
 
 pub mod analysis;
 pub mod args;
+pub mod authority;
 pub mod conditions;
 pub mod fleets;
+pub mod grants;
 pub mod leader;
 pub mod publish;
 pub mod rollout;

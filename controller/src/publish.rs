@@ -3,10 +3,11 @@
 //! Every Rollout with our plugin becomes a *form*: its route, its split and a cluster per revision.
 //! What people wrote is read in [`shape`] (plugin block, Service, certificate), which pods run a
 //! revision in [`pods`], what the controller ordered, or had ordered before it was restarted, in
-//! [`ordered`]. [`plan`] puts the forms of a fleet together. A form that is wrong keeps its last
+//! [`ordered`], who has which hostnames in [`claims`]. [`plan`] puts the forms of a fleet together. A form that is wrong keeps its last
 //! good shape and holds up nobody. All of that is pure; [`watch`] keeps the caches and plans again
 //! a moment after anything changed.
 
+pub mod claims;
 mod ordered;
 mod plan;
 mod pods;
@@ -20,6 +21,7 @@ use crds::Rollout;
 use k8s_openapi::api::core::v1::{Pod, Secret, Service};
 
 use crate::fleets::Published;
+use crate::grants::Grants;
 use crate::traffic::{RolloutKey, TrafficOrder};
 
 pub(crate) use ordered::from_status as order_of_status;
@@ -40,6 +42,8 @@ pub struct Objects {
     pub secrets: Vec<Arc<Secret>>,
     /// Orders that were given.
     pub orders: BTreeMap<RolloutKey, TrafficOrder>,
+    /// Which fleets of other namespaces may be used.
+    pub grants: Arc<Grants>,
     /// Certificates that a proxy refused, and why.
     pub refused_secrets: BTreeMap<String, String>,
 }

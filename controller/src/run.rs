@@ -4,6 +4,8 @@
 //! makes the first documents, and only then serves proxies and starts the planners. Whoever loses
 //! it stops as a whole: the process ends and is started again as a follower.
 
+mod protect;
+
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::ExitCode;
@@ -26,16 +28,20 @@ use crate::fleets::Fleets;
 use crate::leader::{Election, Leadership, Lost};
 use crate::publish::{Scope, Watches};
 use crate::traffic::Traffic;
-use crate::uplink_server::{self, BindError, Serving};
+use crate::uplink_server::{self, BindError, Protection, Serving};
 use crate::{analysis, rollout, status_server};
+
+pub use protect::UplinkTls;
 
 /// How a controller runs.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// What is watched.
     pub scope: Scope,
-    /// Where proxies connect; loopback only.
+    /// Where proxies connect.
     pub uplink_listen: SocketAddr,
+    /// How the uplink is protected; without it, it is for loopback only.
+    pub uplink_tls: Option<UplinkTls>,
     /// Where health and metrics are; nowhere when unset.
     pub status_listen: Option<SocketAddr>,
     /// How the lease is taken.
@@ -48,6 +54,9 @@ pub enum StartError {
     /// The uplink's port.
     #[error("the uplink cannot be served")]
     Uplink(#[from] BindError),
+    /// Its TLS.
+    #[error("the uplink cannot be served over TLS")]
+    Tls(#[from] rustls::Error),
     /// A port.
     #[error("cannot listen on {address}")]
     Listen {
@@ -104,6 +113,7 @@ impl Options {
         Self {
             scope: Scope::Cluster,
             uplink_listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            uplink_tls: None,
             status_listen: None,
             election: Election {
                 competes: false,
@@ -128,7 +138,8 @@ impl Running {
 
 /// Starts a controller in this process.
 pub async fn start(client: Client, clock: Clock, options: Options) -> Result<Running, StartError> {
-    let uplink = uplink_server::bind(options.uplink_listen).await?;
+    let tls = options.uplink_tls.as_ref();
+    let uplink = uplink_server::bind(options.uplink_listen, tls.is_some()).await?;
     let status = match options.status_listen {
         Some(address) => Some(listen(address).await?),
         None => None,
@@ -151,7 +162,8 @@ pub async fn start(client: Client, clock: Clock, options: Options) -> Result<Run
         let served = status_server::serve(listener, fleets.clone(), serving.clone(), stop.clone());
         shared.tasks.spawn(served);
     }
-    let join = tokio::spawn(run(shared, options, uplink, told));
+    let protection = protect::protect(&shared, tls, &options.scope, told.subscribe())?;
+    let join = tokio::spawn(run(shared, options, (uplink, protection), told));
     Ok(Running {
         uplink_addr,
         status_addr,
@@ -166,7 +178,7 @@ pub async fn start(client: Client, clock: Clock, options: Options) -> Result<Run
 async fn run(
     shared: Shared,
     options: Options,
-    uplink: TcpListener,
+    uplink: (TcpListener, Protection),
     told: watch::Sender<Serving>,
 ) -> Result<(), RunError> {
     let Shared {
@@ -351,8 +363,9 @@ fn identity(clock: Clock) -> String {
 fn announce(args: &Args, running: &Running) -> anyhow::Result<()> {
     use std::io::Write as _;
     let address = |address: SocketAddr| format!("http://{address}");
+    let scheme = if args.serves_tls() { "https" } else { "http" };
     let line = serde_json::json!({
-        "uplink": address(running.uplink_addr),
+        "uplink": format!("{scheme}://{}", running.uplink_addr),
         "status": running.status_addr.map(address),
     });
     if let Some(path) = &args.ready_file {

@@ -3,7 +3,11 @@
 //! A stream begins with a Hello; then whatever the proxy says goes to the [`Fleets`], and whatever
 //! they say goes to the proxy through a bounded outbox. Only the leader serves, and only once every
 //! watch has synced; everybody else answers UNAVAILABLE and names the leader. Plaintext is for
-//! loopback alone: anything else is refused before the port is opened.
+//! loopback alone: anything else is refused before the port is opened. Over TLS ([`accept`]) a proxy
+//! shows a ServiceAccount token ([`identity`]) and joins only fleets of its own namespace.
+
+mod accept;
+pub mod identity;
 
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -15,7 +19,7 @@ use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio_stream::StreamExt as _;
-use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
+use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tonic::transport::Server;
@@ -26,6 +30,7 @@ use uplink::proto::uplink_server::{Uplink, UplinkServer};
 use uplink::proto::{ControllerMessage, Hello, ProxyMessage};
 
 use crate::fleets::{ConnectionId, Fleets, Outbox};
+use identity::{Caller, Reviewer};
 
 /// Messages that may wait for a proxy that reads slowly; with more it is disconnected. A proxy that
 /// connects is told the weight of every Rollout of its fleet at once.
@@ -72,9 +77,23 @@ pub enum BindError {
     },
 }
 
-/// Opens the uplink's port; plaintext, so on loopback only.
-pub async fn bind(address: SocketAddr) -> Result<TcpListener, BindError> {
-    if !address.ip().is_loopback() {
+/// How the uplink is protected.
+#[derive(Clone, Debug)]
+pub enum Protection {
+    /// In clear, for processes on this machine.
+    Loopback,
+    /// TLS, and a token of each proxy.
+    Tls {
+        /// Certificate, protocol versions, ALPN.
+        config: Arc<rustls::ServerConfig>,
+        /// Knows whose tokens they are.
+        reviewer: Arc<Reviewer>,
+    },
+}
+
+/// Opens the uplink's port. In clear only on loopback.
+pub async fn bind(address: SocketAddr, tls: bool) -> Result<TcpListener, BindError> {
+    if !tls && !address.ip().is_loopback() {
         return Err(BindError::BeyondLoopback(address));
     }
     TcpListener::bind(address)
@@ -84,30 +103,43 @@ pub async fn bind(address: SocketAddr) -> Result<TcpListener, BindError> {
 
 /// Serves proxies until `stop`; every stream has ended when this returns.
 pub async fn serve(
-    listener: TcpListener,
+    (listener, protection): (TcpListener, Protection),
     fleets: Arc<Fleets>,
     serving: watch::Receiver<Serving>,
     stop: CancellationToken,
 ) -> Result<(), tonic::transport::Error> {
     let streams = TaskTracker::new();
+    let reviewer = match &protection {
+        Protection::Loopback => None,
+        Protection::Tls { reviewer, .. } => Some(reviewer.clone()),
+    };
     let service = Service {
         fleets,
         serving,
+        reviewer,
         stop: stop.clone(),
         streams: streams.clone(),
     };
     let service = UplinkServer::new(service)
         .max_decoding_message_size(MAX_PROXY_MESSAGE_BYTES)
         .max_encoding_message_size(MAX_CONTROLLER_MESSAGE_BYTES);
-    let incoming = TcpListenerStream::new(listener).map(|accepted| {
-        // Weights are small and must not wait for Nagle's algorithm.
-        accepted.inspect(|stream| drop(stream.set_nodelay(true)))
-    });
     let server = Server::builder()
         .http2_keepalive_interval(Some(KEEP_ALIVE_INTERVAL))
         .http2_keepalive_timeout(Some(KEEP_ALIVE_TIMEOUT))
-        .add_service(service)
-        .serve_with_incoming_shutdown(incoming, stop.clone().cancelled_owned());
+        .add_service(service);
+    let stopped = stop.clone().cancelled_owned();
+    let server = async {
+        match protection {
+            Protection::Loopback => {
+                let incoming = accept::plain(listener);
+                server.serve_with_incoming_shutdown(incoming, stopped).await
+            }
+            Protection::Tls { config, .. } => {
+                let incoming = accept::over_tls(listener, config);
+                server.serve_with_incoming_shutdown(incoming, stopped).await
+            }
+        }
+    };
     let waited = async {
         stop.cancelled().await;
         tokio::time::sleep(STOP_WAIT).await;
@@ -125,6 +157,8 @@ pub async fn serve(
 struct Service {
     fleets: Arc<Fleets>,
     serving: watch::Receiver<Serving>,
+    /// Without one, callers are on this machine.
+    reviewer: Option<Arc<Reviewer>>,
     stop: CancellationToken,
     streams: TaskTracker,
 }
@@ -142,9 +176,14 @@ impl Uplink for Service {
         request: Request<Streaming<ProxyMessage>>,
     ) -> Result<Response<Self::ExchangeStream>, Status> {
         ready(&self.serving.borrow())?;
+        let caller = match &self.reviewer {
+            Some(reviewer) => reviewer.caller(request.metadata()).await?,
+            None => Caller::Neighbour,
+        };
         let mut incoming = request.into_inner();
         let hello = tokio::time::timeout(HELLO_TIMEOUT, hello(&mut incoming)).await;
-        let hello = hello.map_err(|_| Status::deadline_exceeded("no hello in time"))??;
+        let mut hello = hello.map_err(|_| Status::deadline_exceeded("no hello in time"))??;
+        hello.proxy = caller.join(&hello.fleet, &hello.proxy)?;
         ready(&self.serving.borrow())?;
         let (messages, waiting) = mpsc::channel(OUTBOX);
         let close = self.stop.child_token();

@@ -21,8 +21,9 @@ Examples:
   # A configuration file; changes of it are taken up while running.
   sluice-proxy --config /etc/sluice/routing.yaml
 
-  # One proxy of the fleet shop/my-app, configured by the controller.
-  sluice-proxy --controller http://127.0.0.1:9190 --fleet shop/my-app --state-dir /run/sluice
+  # One proxy of the fleet shop/my-app, configured by the controller (docs/uplink.md).
+  sluice-proxy --controller https://sluice-controller.sluice.svc:9190 --fleet shop/my-app \\
+    --controller-ca /var/run/sluice/ca.crt --controller-token /var/run/sluice/token
 
   # What is wrong with a file, before anybody runs it.
   sluice-proxy check /etc/sluice/routing.yaml
@@ -107,7 +108,8 @@ pub struct ServeArgs {
     #[arg(long, env = "SLUICE_CONFIG_POLL", default_value = "1s", value_parser = duration,
           value_name = "DURATION")]
     pub config_poll: Duration,
-    /// The controller's uplink, such as http://127.0.0.1:9190.
+    /// The controller's uplink, such as https://sluice-controller.sluice.svc:9190; http:// is for
+    /// loopback only.
     #[arg(
         long,
         env = "SLUICE_CONTROLLER",
@@ -115,6 +117,32 @@ pub struct ServeArgs {
         requires = "fleet"
     )]
     pub controller: Option<UplinkAddress>,
+    /// The authorities (PEM) that the controller's certificate must come from; required with
+    /// https://. Read again for each connection.
+    #[arg(
+        long,
+        env = "SLUICE_CONTROLLER_CA",
+        value_name = "FILE",
+        requires = "controller"
+    )]
+    pub controller_ca: Option<PathBuf>,
+    /// A ServiceAccount token for the controller's audience, as Kubernetes projects it into a file;
+    /// read again for each connection.
+    #[arg(
+        long,
+        env = "SLUICE_CONTROLLER_TOKEN",
+        value_name = "FILE",
+        requires = "controller"
+    )]
+    pub controller_token: Option<PathBuf>,
+    /// The name that the controller's certificate must have. Default: the host of --controller.
+    #[arg(
+        long,
+        env = "SLUICE_CONTROLLER_NAME",
+        value_name = "NAME",
+        requires = "controller"
+    )]
+    pub controller_name: Option<String>,
     /// The fleet that this proxy belongs to, as namespace/name.
     #[arg(long, env = "SLUICE_FLEET", value_name = "NAMESPACE/NAME", value_parser = fleet)]
     pub fleet: Option<String>,
@@ -225,10 +253,23 @@ pub enum Source {
 pub struct Membership {
     /// The uplink's address.
     pub controller: UplinkAddress,
+    /// How both ends know each other; none on loopback in clear.
+    pub credentials: Option<Credentials>,
     /// The fleet, as `namespace/name`.
     pub fleet: String,
     /// This proxy's name within the fleet.
     pub proxy: String,
+}
+
+/// By what this proxy knows the controller, and the controller it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Credentials {
+    /// A PEM file with the authorities that the controller's certificate may come from.
+    pub ca: PathBuf,
+    /// The name that the controller's certificate has.
+    pub name: String,
+    /// A file with a ServiceAccount token; without one the controller refuses this proxy.
+    pub token: Option<PathBuf>,
 }
 
 /// Arguments that are each well-formed and together make no sense.
@@ -246,6 +287,20 @@ pub enum SettingsError {
     /// A poll without a pause.
     #[error("--config-poll {0:?} is too often; at least 10ms is accepted")]
     Poll(Duration),
+    /// TLS without anything to check it by.
+    #[error(
+        "--controller {0} needs --controller-ca FILE, the authorities that the controller's \
+         certificate comes from; the controller publishes them as the ConfigMap sluice-uplink-ca"
+    )]
+    CaMissing(String),
+    /// What only TLS protects would travel in clear, or be ignored.
+    #[error("--{flag} is for https:// alone, and --controller is {address}; leave it out")]
+    OnlyOverTls {
+        /// The flag.
+        flag: &'static str,
+        /// The controller's address.
+        address: String,
+    },
     /// Neither a file nor a controller, or both.
     #[error("give exactly one of --config FILE and --controller URL with --fleet NAMESPACE/NAME")]
     Source,
@@ -288,11 +343,37 @@ impl ServeArgs {
         match (&self.config, &self.controller, &self.fleet) {
             (Some(file), None, _) => Ok(Source::File(file.clone())),
             (None, Some(controller), Some(fleet)) => Ok(Source::Controller(Membership {
+                credentials: self.credentials(controller)?,
                 controller: controller.clone(),
                 fleet: fleet.clone(),
                 proxy: self.proxy_name.clone().unwrap_or_else(host_name),
             })),
             _ => Err(SettingsError::Source),
+        }
+    }
+
+    fn credentials(
+        &self,
+        controller: &UplinkAddress,
+    ) -> Result<Option<Credentials>, SettingsError> {
+        let address = controller.as_str().to_owned();
+        if controller.is_tls() {
+            let ca = self.controller_ca.clone();
+            let name = self.controller_name.clone();
+            return Ok(Some(Credentials {
+                ca: ca.ok_or(SettingsError::CaMissing(address))?,
+                name: name.unwrap_or_else(|| controller.host().to_owned()),
+                token: self.controller_token.clone(),
+            }));
+        }
+        let typed = [
+            ("controller-ca", self.controller_ca.is_some()),
+            ("controller-token", self.controller_token.is_some()),
+            ("controller-name", self.controller_name.is_some()),
+        ];
+        match typed.into_iter().find(|(_, typed)| *typed) {
+            Some((flag, _)) => Err(SettingsError::OnlyOverTls { flag, address }),
+            None => Ok(None),
         }
     }
 }

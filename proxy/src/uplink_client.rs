@@ -19,7 +19,7 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::{Channel, Endpoint};
-use tonic::{Status, Streaming};
+use tonic::{Code, Request, Status, Streaming};
 use tracing::{info, warn};
 use uplink::limits::{MAX_CONTROLLER_MESSAGE_BYTES, MAX_PROXY_MESSAGE_BYTES};
 use uplink::proto::proxy_message::Kind;
@@ -31,11 +31,13 @@ use crate::control::Control;
 use crate::control::backoff::Backoff;
 use crate::random;
 
+mod credentials;
 mod inbox;
 mod order;
 mod session;
 pub(crate) mod source;
 
+use credentials::CredentialError;
 pub(crate) use inbox::{Inbox, Work};
 pub(crate) use order::Order;
 use session::Session;
@@ -48,6 +50,14 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// How long the controller may take to read a goodbye.
 const GOODBYE_WAIT: Duration = Duration::from_millis(500);
+
+/// What to do when the controller does not know this proxy.
+const REMEDY: &str = "a proxy of Kubernetes needs --controller-token with a projected ServiceAccount \
+                      token, and joins only fleets of its own namespace (docs/uplink.md)";
+
+/// What to do when this proxy does not know the controller.
+const CA_REMEDY: &str = "--controller-ca must hold the authorities that the controller publishes as \
+                         the ConfigMap sluice-uplink-ca, and its certificate must have the name";
 
 /// A peer that answers no ping for this long is gone.
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(5);
@@ -85,8 +95,13 @@ enum StreamError {
     },
     #[error("{address} did not answer within {CONNECT_TIMEOUT:?}")]
     Silent { address: String },
-    #[error("the controller ended the stream: {} ({:?})", .0.message(), .0.code())]
-    Status(#[from] Status),
+    #[error(transparent)]
+    Credentials(#[from] CredentialError),
+    #[error("the controller ended the stream: {message} ({code:?})")]
+    Ended { code: Code, message: String },
+    /// Trying again alone will not help.
+    #[error("the controller refuses this proxy: {message}; {REMEDY}")]
+    Refused { message: String },
     #[error("the controller closed the stream")]
     Closed,
     #[error("the controller reads too slowly: {OUTBOX} messages wait for it")]
@@ -183,7 +198,11 @@ impl Uplink {
         messages: mpsc::Receiver<ProxyMessage>,
     ) -> Result<Streaming<ControllerMessage>, StreamError> {
         let mut client = self.connect().await?;
-        let exchange = client.exchange(ReceiverStream::new(messages));
+        let mut request = Request::new(ReceiverStream::new(messages));
+        if let Some(credentials) = &self.membership.credentials {
+            credentials.sign(&mut request).await?;
+        }
+        let exchange = client.exchange(request);
         let incoming = tokio::time::timeout(CONNECT_TIMEOUT, exchange).await;
         Ok(incoming.map_err(|_| self.silent())??.into_inner())
     }
@@ -194,13 +213,18 @@ impl Uplink {
             address: address.clone(),
             source,
         };
-        let endpoint = Endpoint::from_shared(address.clone())
+        let mut endpoint = Endpoint::from_shared(address.clone())
             .map_err(failed)?
             .connect_timeout(CONNECT_TIMEOUT)
             .tcp_nodelay(true)
             .http2_keep_alive_interval(KEEP_ALIVE_INTERVAL)
             .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
             .keep_alive_while_idle(true);
+        if let Some(credentials) = &self.membership.credentials {
+            endpoint = endpoint
+                .tls_config(credentials.tls().await?)
+                .map_err(failed)?;
+        }
         let channel = endpoint.connect().await.map_err(failed)?;
         Ok(UplinkClient::new(channel)
             .max_decoding_message_size(MAX_CONTROLLER_MESSAGE_BYTES)
@@ -285,11 +309,27 @@ impl Uplink {
 
     /// Logs an error once for as long as it stays the same.
     fn note(&self, error: &StreamError) {
-        let text = with_causes(error);
+        let mut text = with_causes(error);
+        let credentials = self.membership.credentials.as_ref();
+        if let Some(known) = credentials.filter(|_| text.contains("invalid peer certificate")) {
+            text = format!("{text}; {CA_REMEDY} {}", known.name);
+        }
         let mut last = lock(&self.last_error);
         if last.as_ref() != Some(&text) {
             warn!(error = text, "no uplink, what is in force stays");
             *last = Some(text);
+        }
+    }
+}
+
+// === impl StreamError ===
+
+impl From<Status> for StreamError {
+    fn from(status: Status) -> Self {
+        let message = status.message().to_owned();
+        match status.code() {
+            Code::Unauthenticated | Code::PermissionDenied => Self::Refused { message },
+            code => Self::Ended { code, message },
         }
     }
 }

@@ -4,7 +4,8 @@
 //! In the order of what they show: [`article`] the example that people will try first, [`releases`]
 //! a good release and a bad one under traffic, [`kills`] what a SIGKILL changes (nothing),
 //! [`certificates`] a configuration that is refused, [`orphans`] that nothing outlives `sluice`,
-//! [`courses`] that the controller does what Argo's does.
+//! [`courses`] that the controller does what Argo's does;
+//! and that the [`manifests`] for people say what the programs take.
 //! That a canary which accepts and never answers is taken to 0 in time is shown on a real proxy in
 //! its own crate: `a_canary_that_never_answers_is_at_zero_within_its_age_threshold_and_a_second`.
 
@@ -16,6 +17,8 @@ mod certificates;
 mod courses;
 #[path = "behaviours/kills.rs"]
 mod kills;
+#[path = "behaviours/manifests.rs"]
+mod manifests;
 #[path = "behaviours/orphans.rs"]
 mod orphans;
 #[path = "behaviours/releases.rs"]

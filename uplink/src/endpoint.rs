@@ -6,55 +6,74 @@ use thiserror::Error;
 
 /// The uplink's address, as a proxy is given it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct UplinkAddress(String);
+pub struct UplinkAddress {
+    url: String,
+    host: String,
+    tls: bool,
+}
 
 /// Why an uplink address is refused.
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum AddressError {
-    /// Not a URL of the form `http://host:port`.
-    #[error("uplink address {0:?} is not of the form http://127.0.0.1:9190")]
+    /// Not a URL of the form `https://host:port`.
+    #[error(
+        "uplink address {0:?} is not of the form https://sluice-controller.sluice.svc:9190, or \
+         http://127.0.0.1:9190 on one machine"
+    )]
     Malformed(String),
     /// Plaintext beyond loopback.
     #[error(
         "uplink address {0:?} would carry plaintext beyond this machine; only loopback addresses \
-         (127.0.0.0/8, [::1], localhost) may be used without TLS"
+         (127.0.0.0/8, [::1], localhost) may be used without TLS, others with https://"
     )]
     PlaintextBeyondLoopback(String),
-    /// TLS is not served yet.
-    #[error("uplink address {0:?}: TLS of the uplink is not built yet; use http:// on loopback")]
-    Tls(String),
 }
 
 // === impl UplinkAddress ===
 
 impl UplinkAddress {
-    /// Parses `http://host:port` and refuses plaintext on anything but loopback.
+    /// Parses `https://host:port` or `http://host:port`, and refuses plaintext on anything but
+    /// loopback.
     pub fn parse(text: &str) -> Result<Self, AddressError> {
-        if text.starts_with("https://") {
-            return Err(AddressError::Tls(text.to_owned()));
-        }
         let malformed = || AddressError::Malformed(text.to_owned());
-        let authority = text
-            .strip_prefix("http://")
-            .ok_or_else(malformed)?
-            .trim_end_matches('/');
+        let (scheme, authority) = text.split_once("://").ok_or_else(malformed)?;
+        let tls = match scheme {
+            "https" => true,
+            "http" => false,
+            _ => return Err(malformed()),
+        };
+        let authority = authority.trim_end_matches('/');
         let (host, port) = authority.rsplit_once(':').ok_or_else(malformed)?;
         port.parse::<u16>().map_err(|_| malformed())?;
         let host = host.trim_start_matches('[').trim_end_matches(']');
-        let loopback =
-            host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
-        if host.is_empty() || host.contains('/') {
+        if host.is_empty() || host.contains(['/', '@', '?', '#']) {
             return Err(malformed());
         }
-        if !loopback {
+        let loopback =
+            host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
+        if !tls && !loopback {
             return Err(AddressError::PlaintextBeyondLoopback(text.to_owned()));
         }
-        Ok(Self(format!("http://{authority}")))
+        Ok(Self {
+            url: format!("{scheme}://{authority}"),
+            host: host.to_owned(),
+            tls,
+        })
     }
 
     /// The address as a URL without a trailing slash.
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.url
+    }
+
+    /// The host: a DNS name or an IP address, without brackets.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// Whether it is `https`.
+    pub fn is_tls(&self) -> bool {
+        self.tls
     }
 }
 
@@ -103,9 +122,24 @@ mod tests {
                 "{bad}"
             );
         }
-        assert!(matches!(
-            UplinkAddress::parse("https://127.0.0.1:1"),
-            Err(AddressError::Tls(_))
-        ));
+    }
+
+    #[test]
+    fn tls_goes_anywhere() {
+        for (text, host) in [
+            ("https://10.0.0.1:9190", "10.0.0.1"),
+            (
+                "https://sluice-controller.sluice.svc:9190/",
+                "sluice-controller.sluice.svc",
+            ),
+            ("https://[2001:db8::1]:1", "2001:db8::1"),
+        ] {
+            let address = UplinkAddress::parse(text).expect(text);
+            assert_eq!((address.host(), address.is_tls()), (host, true));
+            assert_eq!(address.as_str(), text.trim_end_matches('/'));
+        }
+        for bad in ["https://a", "https://a/b:1", "https://user@host:1"] {
+            assert!(UplinkAddress::parse(bad).is_err(), "{bad}");
+        }
     }
 }

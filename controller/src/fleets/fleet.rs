@@ -19,6 +19,8 @@ pub(super) struct Fleet {
     pub(super) wanted: Option<Arc<Published>>,
     /// By name.
     pub(super) proxies: BTreeMap<String, Proxy>,
+    /// What is said to it is of this term at least: its proxies heard a lower one before.
+    pub(super) term: u64,
 }
 
 /// What is asked of the proxies for one Rollout.
@@ -81,6 +83,12 @@ impl Fleet {
             evicted.push(name);
         }
         evicted
+    }
+
+    /// Whether there is nothing that it should have.
+    pub(super) fn is_unknown(&self) -> bool {
+        let wanted = self.wanted.as_ref();
+        wanted.is_none_or(|wanted| wanted.document.routes.is_empty())
     }
 
     /// Proxies with an open stream.

@@ -161,8 +161,11 @@ impl State {
             self.send_reset(&key, &fuse.revision, only, effects);
         }
         if ahead {
-            // Whoever gave that epoch, ours must be above it.
-            self.epoch = self.epoch.max(report.epoch);
+            // Whoever gave that epoch, this Rollout's must be above it. Other Rollouts' are their proxies'
+            // business.
+            if let Some(release) = self.releases.get_mut(&key) {
+                release.epoch = report.epoch;
+            }
             self.reissue(&key, speaker.now, effects);
         } else {
             self.weight_reported(speaker, report, effects);

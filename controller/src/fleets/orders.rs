@@ -105,9 +105,10 @@ impl State {
         let (Some(placed), Some(order)) = (&release.placed, &release.order) else {
             return;
         };
+        let fleet = placed.fleet.clone();
         let connections = match only {
             Some(id) => vec![id],
-            None => self.connections_of(&placed.fleet),
+            None => self.connections_of(&fleet),
         };
         let mut reset = proto::FuseReset {
             version: None,
@@ -116,7 +117,7 @@ impl State {
             revision: revision.to_owned(),
         };
         for id in connections {
-            reset.version = Some(self.next_version().into());
+            reset.version = Some(self.next_version(&fleet).into());
             let message = ControllerMessage {
                 kind: Some(Kind::FuseReset(reset.clone())),
             };
@@ -129,7 +130,7 @@ impl State {
         let Some(fleet) = self.begin_epoch(key, now) else {
             return;
         };
-        let version = self.next_version();
+        let version = self.next_version(&fleet);
         let Some(message) = self.weights(key, version) else {
             return;
         };
@@ -144,7 +145,7 @@ impl State {
     fn begin_epoch(&mut self, key: &RolloutKey, now: Timestamp) -> Option<String> {
         let release = self.releases.get_mut(key)?;
         self.epoch += 1;
-        release.epoch = self.epoch;
+        release.epoch = self.epoch.max(release.epoch.saturating_add(1));
         release.since = now;
         release.placed.as_ref().map(|placed| placed.fleet.clone())
     }
@@ -176,7 +177,7 @@ impl State {
     /// All weights of a fleet, to a proxy that has just connected.
     pub(super) fn restate_weights(&mut self, fleet: &str, id: ConnectionId, effects: &mut Effects) {
         for key in self.keys_of(fleet) {
-            let version = self.next_version();
+            let version = self.next_version(fleet);
             effects
                 .send
                 .extend(self.weights(&key, version).map(|message| (id, message)));

@@ -18,11 +18,14 @@ use super::published::{Published, canary_revision};
 use crate::publish::{Placed, Plan};
 use crate::traffic::{Evidence, RolloutKey, TrafficOrder, TrafficView};
 
+/// Fleets of one namespace whose proxies may wait for a Rollout that names them.
+const MAX_UNKNOWN_FLEETS: usize = 64;
+
 /// All fleets and all Rollouts that they serve.
 #[derive(Clone, Debug, Default)]
 pub(super) struct State {
     version: Version,
-    /// The highest weight epoch that was given or heard of.
+    /// The highest weight epoch that was given, but for Rollouts whose proxies had heard of a higher one.
     pub(super) epoch: u64,
     pub(super) fleets: BTreeMap<String, Fleet>,
     pub(super) releases: BTreeMap<RolloutKey, Release>,
@@ -73,14 +76,7 @@ impl State {
         now: Timestamp,
     ) -> Result<Effects, String> {
         let mut effects = Effects::default();
-        if !self
-            .fleets
-            .entry(hello.fleet.clone())
-            .or_default()
-            .has_room_for(&hello.proxy)
-        {
-            return Err(format!("fleet {} has too many proxies", hello.fleet));
-        }
+        self.admit(hello)?;
         self.outrank(hello);
         let fleet = self.fleets.entry(hello.fleet.clone()).or_default();
         let replaced = fleet.connect(&hello.proxy, hello.process_id.clone(), id, now);
@@ -261,20 +257,57 @@ impl State {
         self.releases.keys().cloned().collect()
     }
 
+    /// The error says what there is too much of.
+    fn admit(&mut self, hello: &proto::Hello) -> Result<(), String> {
+        if let Some(fleet) = self.fleets.get(&hello.fleet) {
+            let room = fleet.has_room_for(&hello.proxy);
+            return room
+                .then_some(())
+                .ok_or_else(|| format!("fleet {} has too many proxies", hello.fleet));
+        }
+        let namespace = hello.fleet.split('/').next().unwrap_or_default();
+        let prefix = format!("{namespace}/");
+        let unknown = |name: &str, fleet: &Fleet| name.starts_with(&prefix) && fleet.is_unknown();
+        let count = |fleets: &BTreeMap<String, Fleet>| {
+            let here = fleets.range(prefix.clone()..);
+            let here = here.take_while(|(name, _)| name.starts_with(&prefix));
+            here.filter(|(_, fleet)| fleet.is_unknown()).count()
+        };
+        if count(&self.fleets) >= MAX_UNKNOWN_FLEETS {
+            self.fleets
+                .retain(|name, fleet| !unknown(name, fleet) || fleet.connected() > 0);
+        }
+        if count(&self.fleets) >= MAX_UNKNOWN_FLEETS {
+            return Err(format!(
+                "proxies of {MAX_UNKNOWN_FLEETS} fleets of namespace {namespace} wait for a Rollout \
+                 already, and no Rollout names fleet {}",
+                hello.fleet
+            ));
+        }
+        Ok(())
+    }
+
     /// Who connected before may have heard a higher term than ours, where the lease was deleted. We
-    /// hold the lease, so what we say must count.
+    /// hold the lease, so what we say must count; but only this fleet's proxies are believed about it.
     fn outrank(&mut self, hello: &proto::Hello) {
         let heard = hello.in_force.map(Version::from).unwrap_or_default();
-        if heard.term > self.version.term {
-            tracing::warn!(proxy = hello.proxy, heard = %heard, ours = %self.version,
+        let ours = self.version;
+        let fleet = self.fleets.entry(hello.fleet.clone()).or_default();
+        if heard.term > fleet.term.max(ours.term) {
+            tracing::warn!(fleet = hello.fleet, proxy = hello.proxy, %heard, %ours,
                            "a proxy heard a higher term, the lease was deleted or reset; going above it");
-            self.begin_term(heard.term + 1);
+            fleet.term = heard.term.saturating_add(1);
         }
     }
 
-    pub(super) fn next_version(&mut self) -> Version {
+    /// The next version for what is said to a fleet.
+    pub(super) fn next_version(&mut self, fleet: &str) -> Version {
         self.version.counter += 1;
-        self.version
+        let term = self.fleets.get(fleet).map_or(0, |fleet| fleet.term);
+        Version {
+            term: self.version.term.max(term),
+            ..self.version
+        }
     }
 
     /// A Rollout is in its fleet's document: by the order that was given, or by an assumed one.
@@ -326,17 +359,20 @@ impl State {
             return;
         };
         let size = fleet.told_size();
+        let mut version = self.version;
+        version.term = version.term.max(fleet.term);
         for proxy in fleet.proxies.values_mut() {
             let Some(id) = proxy.connection() else {
                 continue;
             };
             if let Next::Send { kind, result } = proxy.next(&wanted, size) {
-                self.version.counter += 1;
+                version.counter += 1;
                 effects
                     .send
-                    .push((id, proxy.sent(self.version, kind, result, now)));
+                    .push((id, proxy.sent(version, kind, result, now)));
             }
         }
+        self.version.counter = version.counter;
     }
 
     pub(super) fn touch_fleet(&self, fleet: &str, effects: &mut Effects) {

@@ -10,6 +10,7 @@ use uplink::document::{BackendRef, Cluster, Route, RoutingConfig, Split};
 use uplink::proto::KeyPair;
 use uplink::sticky::rollout_salt;
 
+use super::claims::{self, Claims};
 use super::ordered::{from_status, key_of};
 use super::pods::Pods;
 use super::shape::{Index, Shape};
@@ -20,16 +21,12 @@ use crate::traffic::{RolloutKey, TrafficOrder};
 /// Errors of one Rollout's part that its message names.
 const NAMED_ERRORS: usize = 3;
 
-/// What every event and message about a hostname calls the absence of one.
-const EVERY_HOST: &str = "every request";
-
 /// A fleet in the making.
 #[derive(Default)]
 struct Draft {
     document: RoutingConfig,
     key_pairs: BTreeMap<String, KeyPair>,
-    /// Who has which hostname; the empty one is every request.
-    claimed: BTreeMap<String, RolloutKey>,
+    claims: Claims,
 }
 
 /// Makes the documents of all fleets. `last_good` is brought up to date.
@@ -37,7 +34,11 @@ pub fn plan(objects: &Objects, last_good: &mut LastGood) -> Plan {
     let (index, pods) = (Index::of(objects), Pods::of(&objects.pods));
     let mut rollouts: Vec<&Rollout> = objects.rollouts.iter().map(AsRef::as_ref).collect();
     // The older wins a hostname. Equal ages are decided by name, the same on every pass.
-    rollouts.sort_by_cached_key(|rollout| (created(rollout), key_of(rollout)));
+    rollouts.sort_by_cached_key(|rollout| claims::age(rollout));
+    // A grant that was withdrawn takes effect: the fleet's owner wants this traffic no longer.
+    let granted =
+        |key: &RolloutKey, fleet: &str| objects.grants.refusal(&key.namespace, fleet).is_none();
+    last_good.retain(|key, shape| granted(key, &shape.fleet));
     let mut drafts = BTreeMap::<String, Draft>::new();
     let mut plan = Plan::default();
     let mut kept = LastGood::new();
@@ -84,13 +85,6 @@ pub fn plan(objects: &Objects, last_good: &mut LastGood) -> Plan {
     plan
 }
 
-fn created(rollout: &Rollout) -> Timestamp {
-    rollout
-        .creation_timestamp()
-        .map(|time| time.0)
-        .unwrap_or(Timestamp::MAX)
-}
-
 /// The newest shape, then the last good one.
 fn candidates(
     newest: Result<Shape, Problem>,
@@ -119,7 +113,7 @@ fn place(
     let key = key_of(rollout);
     for shape in candidates {
         let draft = drafts.entry(shape.fleet.clone()).or_default();
-        let claimed = draft.rival(shape).map(|problem| (problem, None));
+        let claimed = draft.rival(&key, shape).map(|problem| (problem, None));
         let form = form(rollout, shape, order, pods);
         let failed = claimed.or_else(|| Some((failure(&form)?, Some(()))));
         match failed {
@@ -205,19 +199,12 @@ fn failure(form: &RoutingConfig) -> Option<Problem> {
 // === impl Draft ===
 
 impl Draft {
-    /// Another Rollout that claims one of the same hostnames.
-    fn rival(&self, shape: &Shape) -> Option<Problem> {
-        let claims = claims(shape);
-        let (hostname, rival) = claims
-            .iter()
-            .find_map(|name| self.claimed.get_key_value(name))?;
-        let hostname = if hostname.is_empty() {
-            EVERY_HOST
-        } else {
-            hostname
-        };
+    /// Another Rollout that has one of the hostnames.
+    fn rival(&self, key: &RolloutKey, shape: &Shape) -> Option<Problem> {
+        let (claim, rival) = self.claims.rival(&key.namespace, &shape.hostnames)?;
         let message = format!(
-            "{hostname} of fleet {} is claimed by the older Rollout {}",
+            "{} of fleet {} is claimed by the older Rollout {}",
+            claims::shown(&claim),
             shape.fleet,
             split_name(rival)
         );
@@ -228,8 +215,7 @@ impl Draft {
     }
 
     fn add(&mut self, key: &RolloutKey, shape: &Shape, form: RoutingConfig) {
-        self.claimed
-            .extend(claims(shape).into_iter().map(|name| (name, key.clone())));
+        self.claims.add(key, &shape.hostnames);
         self.document.fleet = form.fleet;
         self.document.routes.extend(form.routes);
         self.document.splits.extend(form.splits);
@@ -251,14 +237,6 @@ impl Draft {
             key_pairs: Arc::new(key_pairs),
             at: Timestamp::default(),
         }
-    }
-}
-
-fn claims(shape: &Shape) -> Vec<String> {
-    if shape.hostnames.is_empty() {
-        vec![String::new()]
-    } else {
-        shape.hostnames.clone()
     }
 }
 

@@ -16,6 +16,7 @@ use uplink::document::{
 use uplink::proto::KeyPair;
 
 use super::{Objects, Problem};
+use crate::grants::Grants;
 
 /// The cookie that keeps a user on one side, where no name is given.
 const DEFAULT_COOKIE: &str = "sluice";
@@ -44,6 +45,7 @@ pub(super) struct Index<'a> {
     services: BTreeMap<String, &'a Service>,
     secrets: BTreeMap<String, &'a Secret>,
     refused: &'a BTreeMap<String, String>,
+    grants: &'a Grants,
 }
 
 // === impl Index ===
@@ -54,6 +56,7 @@ impl<'a> Index<'a> {
             services: by_name(&objects.services),
             secrets: by_name(&objects.secrets),
             refused: &objects.refused_secrets,
+            grants: &objects.grants,
         }
     }
 }
@@ -141,11 +144,17 @@ fn read(
             )
         })?;
     let port = service_port(service, routing.port.as_ref(), block(rollout))?;
-    let fleet = routing.fleet.clone().unwrap_or_else(|| rollout.name_any());
+    let fleet = routing.fleet_of(&namespace, &rollout.name_any());
+    if let Some(refusal) = index.grants.refusal(&namespace, &fleet) {
+        return Err(problem(
+            "InvalidSpec",
+            format!("{}.fleet: {refusal}", block(rollout)),
+        ));
+    }
     let certificate = routing.tls_secret.as_deref();
     let certificate = certificate.map(|secret| certificate_of(&namespace, secret, &routing, index));
     Ok(Shape {
-        fleet: format!("{namespace}/{fleet}"),
+        fleet,
         port: port
             .target_port
             .clone()

@@ -14,12 +14,13 @@ use kube::runtime::reflector::Store;
 use kube::runtime::{WatchStreamExt as _, reflector, watcher};
 use kube::{Api, Client, Resource, ResourceExt as _};
 use serde::de::DeserializeOwned;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::{LastGood, Objects, Plan, Problem, plan};
 use crate::fleets::Fleets;
+use crate::grants::{self, Grants};
 use crate::traffic::RolloutKey;
 
 /// Changes come in bursts: how long after the first one the documents are made.
@@ -42,6 +43,7 @@ pub struct Watches {
     services: Store<Service>,
     pods: Store<Pod>,
     secrets: Store<Secret>,
+    grants: watch::Receiver<Option<Arc<Grants>>>,
     changed: Arc<Notify>,
     recorder: Recorder,
     tasks: TaskTracker,
@@ -75,6 +77,7 @@ impl Watches {
             services: watch.start(),
             pods: watch.start(),
             secrets: watch.start(),
+            grants: watch.grants(),
             recorder: Recorder::new(client.clone(), reporter),
             changed,
             tasks: tasks.clone(),
@@ -91,6 +94,7 @@ impl Watches {
             self.pods.wait_until_ready(),
             self.secrets.wait_until_ready(),
         );
+        let _ = self.grants.clone().wait_for(Option::is_some).await;
     }
 
     /// Makes documents whenever something changed, until it is told to stop. Call it after [`Self::synced`];
@@ -121,6 +125,7 @@ impl Watches {
             services: self.services.state(),
             pods: self.pods.state(),
             secrets: self.secrets.state(),
+            grants: self.grants.borrow().clone().unwrap_or_default(),
             orders: fleets.orders(),
             refused_secrets: fleets.refused_secrets(),
         }
@@ -192,6 +197,20 @@ struct Watch<'a> {
 // === impl Watch ===
 
 impl Watch<'_> {
+    fn grants(&self) -> watch::Receiver<Option<Arc<Grants>>> {
+        let (told, known) = watch::channel(None);
+        let client = (*self.scope == Scope::Cluster).then(|| self.client.clone());
+        self.tasks
+            .spawn(grants::follow(client, told, self.stop.clone()));
+        let (mut news, changed, stop) = (known.clone(), self.changed.clone(), self.stop.clone());
+        self.tasks.spawn(async move {
+            while let Some(Ok(())) = stop.run_until_cancelled(news.changed()).await {
+                changed.notify_one();
+            }
+        });
+        known
+    }
+
     fn start<K>(&self) -> Store<K>
     where
         K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,

@@ -1,6 +1,7 @@
 //! What proxies see of a controller, and it of them, on real loopback streams.
 
 mod scripted;
+mod secured;
 
 use tonic::Code;
 use uplink::proto::controller_message::Kind as Told;
@@ -211,12 +212,17 @@ async fn a_new_stream_replaces_the_old_one_and_who_does_not_read_is_disconnected
 async fn who_does_not_lead_says_who_does_and_strangers_are_refused() {
     let (told, serving) = watch::channel(Serving::Follows(Some("pod-7".into())));
     let stop = CancellationToken::new();
-    let listener = bind(SocketAddr::from(([127, 0, 0, 1], 0)))
+    let listener = bind(SocketAddr::from(([127, 0, 0, 1], 0)), false)
         .await
         .expect("a port");
     let address = listener.local_addr().expect("an address");
     let fleets = Arc::new(Fleets::new(Clock::system()));
-    let served = tokio::spawn(serve(listener, fleets, serving, stop.clone()));
+    let served = tokio::spawn(serve(
+        (listener, Protection::Loopback),
+        fleets,
+        serving,
+        stop.clone(),
+    ));
     let refusal = |result: Result<Scripted, Status>| result.err().expect("refused");
     let follows = refusal(Scripted::connect(address, hello("p-1", "x")).await);
     assert_eq!(
@@ -250,7 +256,7 @@ async fn who_does_not_lead_says_who_does_and_strangers_are_refused() {
 
 #[tokio::test]
 async fn plaintext_is_for_loopback_alone() {
-    let beyond = bind(SocketAddr::from(([0, 0, 0, 0], 0)))
+    let beyond = bind(SocketAddr::from(([0, 0, 0, 0], 0)), false)
         .await
         .expect_err("refused");
     assert!(
@@ -260,6 +266,6 @@ async fn plaintext_is_for_loopback_alone() {
         "{beyond}"
     );
     // A machine without IPv6 says so when the port is opened, and not before.
-    let six = bind("[::1]:0".parse().expect("an address")).await;
+    let six = bind("[::1]:0".parse().expect("an address"), false).await;
     assert!(!matches!(six, Err(BindError::BeyondLoopback(_))));
 }

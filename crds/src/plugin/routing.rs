@@ -11,14 +11,15 @@ use crate::duration::GoDuration;
 mod names;
 
 use names::{
-    MAX_REGEX_BYTES, is_cookie_name, is_dns_label, is_header_name, is_hostname, is_secret_name,
-    pattern,
+    MAX_REGEX_BYTES, is_cookie_name, is_dns_label, is_fleet, is_header_name, is_hostname,
+    is_secret_name, pattern,
 };
 
 /// How a Rollout's traffic is split by our proxies.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ProxyRouting {
-    /// The fleet of proxies; the Rollout's name when unset.
+    /// The fleet of proxies: a name, or `namespace/name` of another namespace; the Rollout's name
+    /// when unset. See [`ProxyRouting::fleet_of`].
     pub fleet: Option<String>,
     /// The names that it is about; every request that reaches the fleet when empty.
     pub hostnames: Vec<String>,
@@ -174,12 +175,21 @@ impl ProxyRouting {
             Block::open(value, path, KEYS, &mut errors).map(|block| routing(&block, &mut errors));
         errors.or(parsed)
     }
+
+    /// The fleet's `namespace/name`, for the block of the Rollout of that namespace and name.
+    pub fn fleet_of(&self, namespace: &str, rollout: &str) -> String {
+        match &self.fleet {
+            Some(fleet) if fleet.contains('/') => fleet.clone(),
+            Some(fleet) => format!("{namespace}/{fleet}"),
+            None => format!("{namespace}/{rollout}"),
+        }
+    }
 }
 
 fn routing(block: &Block<'_>, errors: &mut Errors) -> ProxyRouting {
-    let label = "a name of lower-case letters, digits and '-', at most 63 long";
+    let label = "a name of lower-case letters, digits and '-', at most 63 long, or namespace/name";
     ProxyRouting {
-        fleet: text(block, "fleet", label, is_dns_label, errors),
+        fleet: text(block, "fleet", label, is_fleet, errors),
         hostnames: hostnames(block, errors),
         port: port(block, errors),
         protocol: block.word(

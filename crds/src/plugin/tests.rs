@@ -77,6 +77,17 @@ fn an_empty_routing_block_has_a_fuse_and_nothing_else() {
     assert_eq!(stable.override_.unwrap().value, OverrideValue::AlwaysNever);
 }
 
+#[test]
+fn a_fleet_is_of_the_same_namespace_unless_it_names_another() {
+    let fleet = |block: Value| {
+        let routing = ProxyRouting::parse(&block, AT).unwrap();
+        routing.fleet_of("shop", "web")
+    };
+    assert_eq!(fleet(json!({})), "shop/web");
+    assert_eq!(fleet(json!({"fleet": "edge"})), "shop/edge");
+    assert_eq!(fleet(json!({"fleet": "gateways/edge"})), "gateways/edge");
+}
+
 /// A block with one mistake, and the beginning of the path and message that it must give.
 const ROUTING_MISTAKES: &[(&str, &str)] = &[
     ("3", ": must be an object with fleet"),
@@ -90,6 +101,10 @@ const ROUTING_MISTAKES: &[(&str, &str)] = &[
     ),
     (
         r#"{ "fleet": "My_App" }"#,
+        ".fleet: must be a name of lower-case letters",
+    ),
+    (
+        r#"{ "fleet": "shop/edge/web" }"#,
         ".fleet: must be a name of lower-case letters",
     ),
     (

@@ -34,6 +34,25 @@ fn a_file_or_a_controller_is_the_source() {
 }
 
 #[test]
+fn tls_comes_with_what_both_ends_are_known_by() {
+    let line = "--controller https://sluice.svc:9190 --fleet shop/my-app \
+                --controller-ca ca.crt --controller-token token";
+    let Ok(Settings {
+        source: Source::Controller(membership),
+        ..
+    }) = settings(line)
+    else {
+        panic!("a controller");
+    };
+    let credentials = Credentials {
+        ca: "ca.crt".into(),
+        name: "sluice.svc".to_owned(),
+        token: Some("token".into()),
+    };
+    assert_eq!(membership.credentials, Some(credentials));
+}
+
+#[test]
 fn wrong_usage_is_refused_with_what_would_be_accepted() {
     let rows = [
         ("", "<--config <FILE>|--controller <URL>>"),
@@ -50,6 +69,15 @@ fn wrong_usage_is_refused_with_what_would_be_accepted() {
             "--controller http://127.0.0.1:1 --fleet ab",
             "namespace/name",
         ),
+        (
+            "--controller https://10.0.0.1:1 --fleet a/b",
+            "needs --controller-ca FILE",
+        ),
+        (
+            "--controller http://127.0.0.1:1 --fleet a/b --controller-token t",
+            "--controller-token is for https:// alone",
+        ),
+        ("--config a --controller-ca t", "--controller <URL>"),
         ("--config a --admin 0.0.0.0:9091", "127.0.0.0/8"),
         ("--config a --workers 0", "1 to 1024"),
         ("--config a --config-poll 1ms", "at least 10ms"),

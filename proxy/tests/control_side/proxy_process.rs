@@ -24,6 +24,7 @@ impl Proxy {
 
     pub(crate) fn of_controller(controller: &FakeController, state_dir: Option<PathBuf>) -> Self {
         let membership = Membership {
+            credentials: None,
             controller: controller.url().parse().expect("loopback"),
             fleet: FLEET.to_owned(),
             proxy: "proxy-1".to_owned(),

@@ -8,6 +8,7 @@ use uplink::weight::EpochWeight;
 use super::*;
 
 const FLEET: &str = "default/app";
+mod isolation;
 
 fn key() -> RolloutKey {
     RolloutKey {
@@ -157,9 +158,8 @@ fn view(state: &State, now: Timestamp) -> (Option<bool>, Option<String>) {
 
 #[test]
 fn nobody_connected_verifies_nothing() {
-    let state = ordered();
     let said = Some("no proxy of fleet app is connected".to_owned());
-    assert_eq!(view(&state, at(0)), (None, said));
+    assert_eq!(view(&ordered(), at(0)), (None, said));
 }
 
 #[test]

@@ -276,6 +276,36 @@ fn of_two_that_claim_one_hostname_the_older_wins() {
 }
 
 #[test]
+fn a_fleet_of_another_namespace_is_used_only_while_its_owner_grants_it() {
+    let grant = object::<crate::grants::ReferenceGrant>(json!({
+        "apiVersion": "gateway.networking.k8s.io/v1beta1", "kind": "ReferenceGrant",
+        "metadata": {"name": "shop", "namespace": "gateways"},
+        "spec": {"from": [{"group": "argoproj.io", "kind": "Rollout", "namespace": "shop"}],
+                 "to": [{"group": "sluice", "kind": "Fleet", "name": "edge"}]}
+    }));
+    let mut objects = simple();
+    objects.rollouts = vec![rollout("web", OLD, json!({"fleet": "gateways/edge"}))];
+    let mut last_good = LastGood::new();
+    let refused = |plan: Plan| {
+        assert!(!plan.placed.contains_key(&web("web")));
+        let problem = &plan.problems[&web("web")];
+        assert_eq!(problem.reason, "InvalidSpec");
+        let sentence =
+            "fleet gateways/edge is of another namespace, and no ReferenceGrant in gateways";
+        assert!(problem.message.contains(sentence), "{}", problem.message);
+        let routes = plan.fleets.values().map(|it| it.document.routes.len());
+        assert_eq!(routes.sum::<usize>(), 0, "not even the last good ones");
+    };
+    refused(plan(&objects, &mut last_good));
+    objects.grants = Arc::new(crate::grants::Grants::of([(*grant).clone()]));
+    let granted = plan(&objects, &mut last_good);
+    assert_eq!(granted.placed[&web("web")].fleet, "gateways/edge");
+    assert_eq!(granted.fleets["gateways/edge"].document.routes.len(), 1);
+    objects.grants = Arc::default();
+    refused(plan(&objects, &mut last_good));
+}
+
+#[test]
 fn rollouts_of_one_fleet_share_a_document_that_passes_the_check() {
     let mut objects = simple();
     let block = |host: &str| json!({"fleet": "edge", "hostnames": [host]});

@@ -14,7 +14,8 @@ use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tonic::{Status, Streaming};
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Request, Status, Streaming};
 use uplink::limits::MAX_CONTROLLER_MESSAGE_BYTES;
 use uplink::proto::controller_message::Kind as Told;
 use uplink::proto::proxy_message::Kind;
@@ -28,7 +29,7 @@ use crate::clock::Clock;
 use crate::fleets::Fleets;
 use crate::publish::{Scope, Watches};
 use crate::traffic::{RolloutKey, Traffic as _, TrafficOrder};
-use crate::uplink_server::{Serving, bind, serve};
+use crate::uplink_server::{Protection, Serving, bind, serve};
 
 /// Nothing here takes longer than this unless it is broken.
 pub(super) const PATIENCE: Duration = Duration::from_secs(20);
@@ -54,11 +55,16 @@ impl Controller {
         fleets.begin_term(term);
         let watches = Watches::start(client, &Scope::Cluster, &tasks, &stop);
         let (told, serving) = watch::channel(Serving::Syncing);
-        let listener = bind(SocketAddr::from(([127, 0, 0, 1], 0)))
+        let listener = bind(SocketAddr::from(([127, 0, 0, 1], 0)), false)
             .await
             .expect("a port");
         let address = listener.local_addr().expect("an address");
-        let served = serve(listener, fleets.clone(), serving.clone(), stop.clone());
+        let served = serve(
+            (listener, Protection::Loopback),
+            fleets.clone(),
+            serving.clone(),
+            stop.clone(),
+        );
         tasks.spawn(async move { served.await.expect("served") });
         let publisher = fleets.clone();
         tasks.spawn(async move {
@@ -109,18 +115,29 @@ impl Scripted {
     }
 
     pub(super) async fn open(address: SocketAddr, first: Kind) -> Result<Self, Status> {
-        let client = UplinkClient::connect(format!("http://{address}"))
-            .await
-            .expect("connects");
+        let endpoint = Endpoint::from_shared(format!("http://{address}")).expect("an address");
+        let channel = endpoint.connect().await.expect("connects");
+        Self::over(channel, first, None).await
+    }
+
+    /// Over a connection that is there, with a token.
+    pub(super) async fn over(
+        channel: Channel,
+        first: Kind,
+        token: Option<&str>,
+    ) -> Result<Self, Status> {
+        let client = UplinkClient::new(channel);
         let (say, waiting) = mpsc::channel(16);
         say.send(ProxyMessage { kind: Some(first) })
             .await
             .expect("room");
         let mut client = client.max_decoding_message_size(MAX_CONTROLLER_MESSAGE_BYTES);
-        let hear = client
-            .exchange(ReceiverStream::new(waiting))
-            .await?
-            .into_inner();
+        let mut request = Request::new(ReceiverStream::new(waiting));
+        if let Some(token) = token {
+            let bearer = format!("Bearer {token}").parse().expect("ASCII");
+            request.metadata_mut().insert("authorization", bearer);
+        }
+        let hear = client.exchange(request).await?.into_inner();
         Ok(Self { say, hear })
     }
 

@@ -17,6 +17,14 @@ pub(super) fn is_dns_label(name: &str) -> bool {
         && !name.ends_with('-')
 }
 
+/// A fleet, of the same namespace or of another one.
+pub(super) fn is_fleet(name: &str) -> bool {
+    name.split_once('/').map_or_else(
+        || is_dns_label(name),
+        |(namespace, name)| is_dns_label(namespace) && is_dns_label(name),
+    )
+}
+
 /// A name of labels, the first of which may be `*` as in RFC 6125. No port, no final dot, and no
 /// address: certificates and routes are by name.
 pub(super) fn is_hostname(name: &str) -> bool {
