@@ -6,6 +6,7 @@
 //! `create`, `update`, `patch` and `delete`. Every write passes `admit` (defaults,
 //! pruning by `schema`, validation) before it changes the `store`, which numbers it, remembers
 //! it for watchers and keeps it in the `journal`. What lost its owner is taken by `collect`.
+//! Who manages which field is kept by `manage`, as server-side apply needs it.
 //! Bodies come as JSON, YAML or `protobuf`. An `answer` shows objects as JSON or as a `table`; a
 //! `refuse` is every error.
 //!
@@ -29,6 +30,7 @@ mod watch;
 
 mod create;
 mod delete;
+mod manage;
 mod patch;
 mod scale;
 mod update;
@@ -45,6 +47,7 @@ mod store;
 mod answer;
 mod events;
 mod jsonpath;
+mod messages;
 mod object;
 mod protobuf;
 mod refuse;
@@ -52,6 +55,7 @@ mod table;
 
 mod faults;
 mod logs;
+mod tokens;
 
 pub use faults::Faults;
 pub use journal::JournalError;

@@ -1,8 +1,9 @@
-//! What a kube-controller-manager would do for the kinds that Sluice needs: ReplicaSets become
-//! Pods ([`replicaset`]), Pods become EndpointSlices ([`endpointslice`]), Jobs become Pods
-//! ([`job`]).
+//! What a kube-controller-manager would do for the kinds that Sluice needs: Deployments become
+//! ReplicaSets ([`deployment`]), ReplicaSets become Pods ([`replicaset`]), Pods become
+//! EndpointSlices ([`endpointslice`]), Jobs become Pods ([`job`]). PodDisruptionBudgets are counted
+//! ([`disruption`]), HorizontalPodAutoscalers hold their targets within bounds ([`autoscaler`]).
 //!
-//! All three have one shape. Something changed, so *look* (read the object and what it owns, from
+//! All of them have one shape. Something changed, so *look* (read the object and what it owns, from
 //! the API and not from a cache, so that nothing is created twice), *plan* (a pure function of what
 //! was seen and the time), *act* (create, delete, and write status only if it differs). A conflict
 //! means that somebody was faster, and is a reason to look again. Nothing is written periodically:
@@ -34,6 +35,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 
+pub mod autoscaler;
+pub mod deployment;
+pub mod disruption;
 pub mod endpointslice;
 pub mod job;
 pub mod pods;
@@ -76,6 +80,9 @@ pub(crate) struct Context {
 /// Runs all controllers until `stop`.
 pub async fn run_all(client: Client, clock: Clock, stop: CancellationToken) {
     tokio::join!(
+        deployment::run(client.clone(), clock, stop.clone()),
+        autoscaler::run(client.clone(), clock, stop.clone()),
+        disruption::run(client.clone(), clock, stop.clone()),
         replicaset::run(client.clone(), clock, stop.clone()),
         endpointslice::run(client.clone(), clock, stop.clone()),
         job::run(client, clock, stop),

@@ -201,11 +201,13 @@ impl Workers {
     fn seen(&mut self, pod: Pod) {
         let node = &self.kubelet.config.node;
         if schedule::is_unscheduled(&pod) {
-            self.chores.spawn(schedule::bind(
-                self.kubelet.client.clone(),
-                pod,
-                node.clone(),
-            ));
+            let client = self.kubelet.client.clone();
+            if self.kubelet.runtime.selectors() && !schedule::fits(&pod, &node::labels(node)) {
+                let now = self.kubelet.clock.now();
+                self.chores.spawn(schedule::turn_down(client, pod, now));
+            } else {
+                self.chores.spawn(schedule::bind(client, pod, node.clone()));
+            }
             return;
         }
         let bound_to = pod.spec.as_ref().and_then(|spec| spec.node_name.as_ref());

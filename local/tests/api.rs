@@ -8,6 +8,7 @@
 mod api {
     pub(crate) mod support;
 
+    mod applies;
     mod customs;
     mod deletion;
     mod door;
@@ -16,5 +17,6 @@ mod api {
     mod patches;
     mod selection;
     mod time;
+    mod traces;
     mod watches;
 }

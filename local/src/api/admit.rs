@@ -62,8 +62,8 @@ pub(super) struct Context<'a> {
     pub(super) now: Timestamp,
 }
 
-/// Makes an object right, or says everything that is wrong with it. Returns warnings.
-pub(super) fn admit(object: &mut Value, context: &Context<'_>) -> Result<Vec<String>, Refusal> {
+/// Reads an object into its type: unknown fields go, defaults come. Returns warnings.
+pub(super) fn decode(object: &mut Value, context: &Context<'_>) -> Result<Vec<String>, Refusal> {
     let kind = context.kind;
     let unknown = match &kind.origin {
         Origin::BuiltIn(shape) => {
@@ -71,19 +71,27 @@ pub(super) fn admit(object: &mut Value, context: &Context<'_>) -> Result<Vec<Str
             if kind.is_new_event() {
                 *object = events::to_stored(object);
             }
-            built_in::fill(kind, object, context.old);
+            built_in::fill(kind, object);
             unknown
         }
         Origin::Custom(custom) => reshape_custom(object, kind, custom)?,
     };
-    let warnings = context.validation.judge(&unknown)?;
+    context.validation.judge(&unknown)
+}
+
+/// Adds what is the server's to say, and tells everything that is wrong with the object.
+pub(super) fn settle(object: &mut Value, context: &Context<'_>) -> Result<(), Refusal> {
+    let kind = context.kind;
+    if kind.custom().is_none() {
+        built_in::assign(kind, object, context.old);
+    }
     check(object, context)?;
     if kind.is_crd() {
         crd::default_names(object);
         crd::kinds_of(kind, object)?;
         crd::establish(object, context.kinds, context.now);
     }
-    Ok(warnings)
+    Ok(())
 }
 
 fn check(object: &Value, context: &Context<'_>) -> Result<(), Refusal> {

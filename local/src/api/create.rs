@@ -10,6 +10,7 @@ use super::admit::{self, Context, FieldValidation};
 use super::answer::{self, Answer};
 use super::crd::stamp;
 use super::kinds::Kind;
+use super::manage::{self, Writer};
 use super::object::{child_mut, is_deleting, map_mut, metadata_mut, name, set_path, text};
 use super::refuse::{self, Refusal};
 use super::request::Request;
@@ -26,6 +27,8 @@ pub(super) struct Creation {
     namespace: String,
     validation: FieldValidation,
     dry: bool,
+    /// Who comes to manage the object. Without one the object says so itself, or nobody does.
+    writer: Option<Writer>,
     now: Timestamp,
 }
 
@@ -36,8 +39,17 @@ impl Creation {
             namespace: target.namespace.clone(),
             validation: FieldValidation::of(request)?,
             dry: dry_run(request)?,
+            writer: Some(Writer::of(request, "")?),
             now: request.now,
         })
+    }
+
+    /// A creation of an object that already says who manages it.
+    pub(super) fn applied(self) -> Self {
+        Self {
+            writer: None,
+            ..self
+        }
     }
 
     /// A creation by the server itself, of a cluster-scoped object.
@@ -48,6 +60,7 @@ impl Creation {
             namespace: String::new(),
             validation,
             dry: false,
+            writer: None,
             now,
         }
     }
@@ -127,6 +140,7 @@ pub(super) fn create(
     if state.get(kind, &creation.namespace, &wanted).is_some() {
         return Err(refuse::already_exists(kind, &wanted));
     }
+    let given = metadata_mut(&mut object).shift_remove("managedFields");
     identify(state, creation, &mut object);
     let context = Context {
         kind,
@@ -135,7 +149,14 @@ pub(super) fn create(
         validation: creation.validation,
         now: creation.now,
     };
-    let warnings = admit::admit(&mut object, &context)?;
+    let warnings = admit::decode(&mut object, &context)?;
+    let given = given.unwrap_or_default();
+    match &creation.writer {
+        Some(writer) => manage::track(kind, None, &mut object, given, writer),
+        None if given.is_null() => {}
+        None => drop(metadata_mut(&mut object).insert("managedFields".to_owned(), given)),
+    }
+    admit::settle(&mut object, &context)?;
     if kind.is("", "Service") {
         assign_address(state, kind, &mut object);
     }
@@ -144,7 +165,11 @@ pub(super) fn create(
     } else {
         state.put(kind, object)?
     };
-    Ok(Outcome { object, warnings })
+    Ok(Outcome {
+        object,
+        warnings,
+        created: true,
+    })
 }
 
 /// Name and namespace.
@@ -208,7 +233,6 @@ fn identify(state: &mut State, creation: &Creation, object: &mut Value) {
         "deletionTimestamp",
         "deletionGracePeriodSeconds",
         "selfLink",
-        "managedFields",
     ] {
         metadata.shift_remove(key);
     }

@@ -24,6 +24,8 @@ use super::server::ApiServer;
 use super::store::State;
 use super::update::is_finished;
 
+mod evict;
+
 /// The seconds that a pod without a setting of its own gets to stop.
 const DEFAULT_GRACE: i64 = 30;
 
@@ -170,7 +172,7 @@ pub(super) fn collection(
     ))
 }
 
-/// Answers `POST pods/{name}/eviction`. There are no disruption budgets, so none is in the way.
+/// Answers `POST pods/{name}/eviction`: a delete that a disruption budget may stand against.
 pub(super) fn evict(
     server: &ApiServer,
     request: &Request,
@@ -180,6 +182,11 @@ pub(super) fn evict(
     let deletion = Deletion::of(request, eviction["deleteOptions"].take())?;
     let mut state = server.state();
     let pod = state.find(&target.kind, &target.namespace, &target.name)?;
+    if let Some((kind, spent)) = evict::permit(&state, &pod, request.now)?
+        && !deletion.dry
+    {
+        state.put(&kind, spent)?;
+    }
     delete(&mut state, &target.kind, &pod, &deletion)?;
     let success = json!({"kind": "Status", "apiVersion": "v1", "metadata": {},
                          "status": "Success", "code": 201});

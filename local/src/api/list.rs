@@ -99,7 +99,10 @@ pub(super) fn interest(request: &Request, target: &Target) -> Result<Interest, R
 
 /// The objects that an interest is about, in order.
 pub(super) fn wanted(state: &State, interest: &Interest) -> Vec<Arc<Value>> {
-    let mut objects = state.all(&interest.place);
+    let mut objects = match interest.namespace.as_deref() {
+        Some(namespace) => state.in_namespace(&interest.place, namespace),
+        None => state.all(&interest.place),
+    };
     objects.retain(|object| interest.wants(object));
     objects
 }

@@ -1,12 +1,14 @@
-//! `patch`: three kinds of changes to an object. Each makes a whole object of the present one, which
-//! then goes through [`update`](super::update).
+//! `patch`: four kinds of changes to an object. Each makes a whole object of the present one, which
+//! then goes through [`update`](super::update); an apply also of none, for [`create`](super::create).
 
 use serde_json::Value;
 
 use super::answer::present;
+use super::create::{self, Creation};
 use super::kinds::Kind;
-use super::object::{revision, text};
-use super::refuse::{self, Refusal};
+use super::manage::{self, Application, Writer};
+use super::object::{metadata_mut, name, namespace, revision, text};
+use super::refuse::{self, Cause, Refusal};
 use super::request::Request;
 use super::route::{Outcome, Target};
 use super::store::State;
@@ -32,11 +34,14 @@ pub(super) fn patch(
 ) -> Result<Outcome, Refusal> {
     let kind = &target.kind;
     if media_type(&request.content_type) == APPLY {
-        // It would create what is not there, so it is refused before anything is looked for.
-        return Err(apply_is_not_done());
+        return applied(state, request, target);
+    }
+    if request.query.flag("force") {
+        let why = "may not be specified for non-apply patch";
+        return Err(refuse::invalid_options(Cause::forbidden("force", why)));
     }
     let old = state.find(kind, &target.namespace, &target.name)?;
-    let patched = apply(request, kind, present(kind, &old).into_owned())?;
+    let patched = patched(request, kind, present(kind, &old).into_owned())?;
     let given = text(&patched, "/metadata/resourceVersion");
     if !given.is_empty() && given != revision(&old).to_string() {
         return Err(refuse::conflict(kind, &target.name, refuse::STALE));
@@ -47,8 +52,78 @@ pub(super) fn patch(
     update::update(state, &Update::of(request, target)?, patched)
 }
 
-/// What an object becomes.
-pub(super) fn apply(request: &Request, kind: &Kind, object: Value) -> Result<Value, Refusal> {
+/// Server-side apply.
+fn applied(state: &mut State, request: &Request, target: &Target) -> Result<Outcome, Refusal> {
+    let kind = &target.kind;
+    manage::check_applied(request)?;
+    let mut config = configuration(request)?;
+    check_names(target, &config)?;
+    let live = state.get(kind, &target.namespace, &target.name).cloned();
+    let live = live.as_deref().map(|live| present(kind, live).into_owned());
+    if live.is_none() && !target.subresource.is_empty() {
+        return Err(refuse::not_found(kind, &target.name));
+    }
+    let metadata = metadata_mut(&mut config);
+    metadata.insert("name".to_owned(), Value::String(target.name.clone()));
+    if kind.namespaced {
+        metadata.insert(
+            "namespace".to_owned(),
+            Value::String(target.namespace.clone()),
+        );
+    }
+    let application = Application {
+        kind,
+        live: live.as_ref(),
+        config: &config,
+        force: request.query.flag("force"),
+        writer: &Writer::of(request, &target.subresource)?,
+    };
+    let given = text(&config, "/metadata/resourceVersion");
+    let Some(live) = &live else {
+        manage::check_new(kind, &target.name, &config)?;
+        if !given.is_empty() {
+            return Err(refuse::not_found(kind, &target.name));
+        }
+        let object = manage::apply(&application)?;
+        return create::create(state, &Creation::of(request, target)?.applied(), object);
+    };
+    if !given.is_empty() && given != text(live, "/metadata/resourceVersion") {
+        return Err(refuse::conflict(kind, &target.name, refuse::STALE));
+    }
+    let object = manage::apply(&application)?;
+    update::update(state, &Update::of(request, target)?.applied(), object)
+}
+
+/// The body of an apply: JSON, or YAML, which JSON is too.
+fn configuration(request: &Request) -> Result<Value, Refusal> {
+    let wrong = |why: String| refuse::bad_request(&format!("error decoding YAML: {why}"));
+    let text = std::str::from_utf8(&request.body).map_err(|error| wrong(error.to_string()))?;
+    let config: Value = serde_json::from_str(text)
+        .or_else(|_| serde_saphyr::from_str(text).map_err(|error| wrong(error.to_string())))?;
+    if config.is_object() {
+        Ok(config)
+    } else {
+        Err(wrong("the configuration must be one object".to_owned()))
+    }
+}
+
+fn check_names(target: &Target, config: &Value) -> Result<(), Refusal> {
+    for (what, given, wanted, place) in [
+        ("name", name(config), &target.name, "URL"),
+        ("namespace", namespace(config), &target.namespace, "request"),
+    ] {
+        if !given.is_empty() && given != wanted {
+            let why = format!(
+                "the {what} of the object ({given}) does not match the {what} on the {place} ({wanted})"
+            );
+            return Err(refuse::bad_request(&why));
+        }
+    }
+    Ok(())
+}
+
+/// What an object becomes by any patch but an apply.
+pub(super) fn patched(request: &Request, kind: &Kind, object: Value) -> Result<Value, Refusal> {
     let media = media_type(&request.content_type);
     let accepted = if kind.custom().is_some() {
         format!("{JSON_PATCH}, {MERGE_PATCH}, {APPLY}")
@@ -65,7 +140,6 @@ pub(super) fn apply(request: &Request, kind: &Kind, object: Value) -> Result<Val
         STRATEGIC if kind.custom().is_none() => {
             strategic::merge(kind, object, &patch_object(request)?)?
         }
-        APPLY => return Err(apply_is_not_done()),
         other => return Err(refuse::unsupported_media_type(other, &accepted)),
     };
     if patched.is_object() && patched["metadata"].is_object() {
@@ -75,11 +149,6 @@ pub(super) fn apply(request: &Request, kind: &Kind, object: Value) -> Result<Val
             "the patch leaves no object with metadata behind",
         ))
     }
-}
-
-fn apply_is_not_done() -> Refusal {
-    let sentence = "server-side apply is not built yet; use kubectl apply without --server-side, or a merge patch";
-    refuse::not_done(sentence)
 }
 
 fn patch_object(request: &Request) -> Result<Value, Refusal> {

@@ -1,15 +1,13 @@
 //! Reading protobuf bodies. Go clients (`kubectl create`, most controllers) send built-in kinds as
-//! protobuf since Kubernetes 1.32; answers are JSON, which they accept. The messages are a table in
-//! `protobuf/messages.txt`, so that this is one small reader instead of two hundred generated types.
-
-use std::collections::HashMap;
-use std::sync::OnceLock;
+//! protobuf since Kubernetes 1.32; answers are JSON, which they accept. The messages are a table
+//! ([`messages`]), so that this is one small reader instead of two hundred generated types.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
+use super::messages::{self, Shape};
 use super::object::text;
 use wire::{Field, Reader};
 
@@ -26,17 +24,6 @@ const DEEPEST: usize = 64;
 
 /// Why a body could not be read.
 pub(super) type Unreadable = String;
-
-/// The fields of a message by their numbers.
-type Message = HashMap<u64, Entry>;
-
-#[derive(Debug)]
-struct Entry {
-    name: &'static str,
-    /// A zero stands for nothing at all.
-    zero_is_nothing: bool,
-    kind: &'static str,
-}
 
 /// Reads an object out of its envelope.
 pub(super) fn read(body: &[u8]) -> Result<Value, Unreadable> {
@@ -81,44 +68,12 @@ pub(super) fn read(body: &[u8]) -> Result<Value, Unreadable> {
 }
 
 fn message_name(api_version: &str, kind: &str) -> String {
-    let group = api_version
-        .split_once('/')
-        .map_or("core", |(group, _)| group);
+    let group = api_version.split_once('/').map_or("", |(group, _)| group);
     if kind == "DeleteOptions" {
         "meta/DeleteOptions".to_owned()
     } else {
-        format!("{group}/{kind}")
+        messages::name_of(group, kind)
     }
-}
-
-fn messages() -> &'static HashMap<&'static str, Message> {
-    static MESSAGES: OnceLock<HashMap<&'static str, Message>> = OnceLock::new();
-    MESSAGES.get_or_init(|| {
-        let lines = include_str!("protobuf/messages.txt").lines();
-        lines
-            .filter(|line| !line.starts_with('#'))
-            .filter_map(parse_line)
-            .collect()
-    })
-}
-
-fn parse_line(line: &'static str) -> Option<(&'static str, Message)> {
-    let mut words = line.split(' ');
-    let name = words.next()?;
-    let fields = words.filter_map(|word| {
-        let mut parts = word.splitn(3, ':');
-        let (number, name, kind) = (parts.next()?.parse().ok()?, parts.next()?, parts.next()?);
-        let zero_is_nothing = kind.starts_with('~');
-        Some((
-            number,
-            Entry {
-                name,
-                zero_is_nothing,
-                kind: kind.trim_start_matches('~'),
-            },
-        ))
-    });
-    Some((name, fields.collect()))
 }
 
 /// Reads a message into an object.
@@ -128,15 +83,14 @@ fn message(
     depth: usize,
     object: &mut Map<String, Value>,
 ) -> Result<(), Unreadable> {
-    let fields = messages()
-        .get(name)
+    let fields = messages::message(name)
         .ok_or_else(|| format!("{name} cannot be read as protobuf; send application/json"))?;
     let depth = depth
         .checked_sub(1)
         .ok_or("messages are nested too deeply")?;
     for field in Reader::new(bytes) {
         let field = field?;
-        let Some(entry) = fields.get(&field.number) else {
+        let Some(entry) = fields.numbered(field.number) else {
             continue;
         };
         if entry.name == "*" {
@@ -149,24 +103,28 @@ fn message(
 }
 
 fn put(
-    entry: &Entry,
+    entry: &messages::Field,
     field: &Field<'_>,
     depth: usize,
     object: &mut Map<String, Value>,
 ) -> Result<(), Unreadable> {
-    if let Some(kind) = entry.kind.strip_prefix("[]") {
-        let value = value(kind, field, depth)?;
-        let list = object.entry(entry.name).or_insert_with(|| json!([]));
-        list.as_array_mut()
-            .into_iter()
-            .for_each(|list| list.push(value.clone()));
-    } else if let Some(kind) = entry.kind.strip_prefix("{}") {
-        let (key, value) = map_entry(kind, field, depth)?;
-        object.entry(entry.name).or_insert_with(|| json!({}))[key] = value;
-    } else {
-        let value = value(entry.kind, field, depth)?;
-        if !(value.is_null() || entry.zero_is_nothing && is_zero(&value)) {
-            object.insert(entry.name.to_owned(), value);
+    match entry.shape {
+        Shape::List | Shape::Set | Shape::Entries(_) => {
+            let value = value(entry.kind, field, depth)?;
+            let list = object.entry(entry.name).or_insert_with(|| json!([]));
+            if let Value::Array(list) = list {
+                list.push(value);
+            }
+        }
+        Shape::Map { .. } => {
+            let (key, value) = map_entry(entry.kind, field, depth)?;
+            object.entry(entry.name).or_insert_with(|| json!({}))[key] = value;
+        }
+        Shape::One => {
+            let value = value(entry.kind, field, depth)?;
+            if !(value.is_null() || entry.zero_is_nothing && is_zero(&value)) {
+                object.insert(entry.name.to_owned(), value);
+            }
         }
     }
     Ok(())

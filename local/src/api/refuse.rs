@@ -66,6 +66,14 @@ impl Cause {
         }
     }
 
+    pub(super) fn too_long(field: &str, why: &str) -> Self {
+        Self {
+            field: field.to_owned(),
+            reason: "FieldValueTooLong",
+            message: format!("Too long: {why}"),
+        }
+    }
+
     pub(super) fn wrong_type(field: &str, got: &str, want: &str) -> Self {
         let message =
             format!("Invalid value: \"{got}\": {field} in body must be of type {want}: \"{got}\"");
@@ -174,6 +182,82 @@ pub(super) fn invalid(kind: &Kind, name: &str, causes: Vec<Cause>) -> Refusal {
     status
 }
 
+/// 422 for what the query of a patch says.
+pub(super) fn invalid_options(cause: Cause) -> Refusal {
+    let message = format!(
+        "PatchOptions.meta.k8s.io \"\" is invalid: {}: {}",
+        cause.field, cause.message
+    );
+    let mut status = refusal(422, "Invalid", &message);
+    status.details = Some(StatusDetails {
+        name: String::new(),
+        group: "meta.k8s.io".to_owned(),
+        kind: "PatchOptions".to_owned(),
+        uid: String::new(),
+        causes: vec![StatusCause {
+            reason: cause.reason.to_owned(),
+            message: cause.message,
+            field: cause.field,
+        }],
+        retry_after_seconds: 0,
+    });
+    status
+}
+
+/// 422 for an object that is asked for and not kept.
+pub(super) fn invalid_as(kind: &str, name: &str, cause: Cause) -> Refusal {
+    let message = format!(
+        "{kind} \"{name}\" is invalid: {}: {}",
+        cause.field, cause.message
+    );
+    refusal(422, "Invalid", &message)
+}
+
+/// 409 for an apply that would change what others manage: each with the paths of what is theirs.
+pub(super) fn apply_conflict(conflicts: &[(String, Vec<String>)]) -> Refusal {
+    let causes = conflicts.iter().flat_map(|(manager, paths)| {
+        paths.iter().map(move |path| StatusCause {
+            reason: "FieldManagerConflict".to_owned(),
+            message: format!("conflict with {manager}"),
+            field: path.clone(),
+        })
+    });
+    let causes: Vec<StatusCause> = causes.collect();
+    let message = match causes.as_slice() {
+        [one] => format!(
+            "Apply failed with 1 conflict: {}: {}",
+            one.message, one.field
+        ),
+        many => {
+            let listed = conflicts.iter().map(|(manager, paths)| {
+                let paths: Vec<String> = paths.iter().map(|path| format!("\n- {path}")).collect();
+                format!("conflicts with {manager}:{}", paths.concat())
+            });
+            let listed: Vec<String> = listed.collect();
+            format!(
+                "Apply failed with {} conflicts: {}",
+                many.len(),
+                listed.join("\n")
+            )
+        }
+    };
+    let mut status = refusal(409, "Conflict", &message);
+    status.details = Some(StatusDetails {
+        name: String::new(),
+        group: String::new(),
+        kind: String::new(),
+        uid: String::new(),
+        causes,
+        retry_after_seconds: 0,
+    });
+    status
+}
+
+/// 500 for a configuration that does not fit its type, as Kubernetes answers it.
+pub(super) fn untyped(message: &str) -> Refusal {
+    refusal(500, "", message)
+}
+
 /// 400.
 pub(super) fn bad_request(message: &str) -> Refusal {
     refusal(400, "BadRequest", message)
@@ -246,6 +330,35 @@ pub(super) fn unsupported_media_type(got: &str, accepted: &str) -> Refusal {
         "the body of the request was in an unknown format ({got}) - accepted media types include: {accepted}"
     );
     refusal(415, "UnsupportedMediaType", &message)
+}
+
+/// 429 for what may be asked again later.
+pub(super) fn too_many(message: &str) -> Refusal {
+    refusal(429, "TooManyRequests", message)
+}
+
+/// 429 for an eviction that a budget stands against.
+pub(super) fn disrupts(budget: &str, why: &str) -> Refusal {
+    let message = "Cannot evict pod as it would violate the pod's disruption budget.";
+    let mut status = refusal(429, "TooManyRequests", message);
+    status.details = Some(StatusDetails {
+        name: String::new(),
+        group: String::new(),
+        kind: String::new(),
+        uid: String::new(),
+        causes: vec![StatusCause {
+            reason: "DisruptionBudget".to_owned(),
+            message: format!("The disruption budget {budget} {why}"),
+            field: String::new(),
+        }],
+        retry_after_seconds: 0,
+    });
+    status
+}
+
+/// 500 in Kubernetes' own words.
+pub(super) fn internal_as_said(message: &str) -> Refusal {
+    refusal(500, "InternalError", message)
 }
 
 /// 500.

@@ -12,7 +12,9 @@ use super::refuse::{self, Refusal};
 use super::request::{Path, Request};
 use super::server::{ApiServer, Write};
 use super::update::Update;
-use super::{create, delete, discovery, list, logs, openapi, patch, scale, table, update, watch};
+use super::{
+    create, delete, discovery, list, logs, openapi, patch, scale, table, tokens, update, watch,
+};
 
 /// What a request is about.
 #[derive(Clone, Debug)]
@@ -46,6 +48,9 @@ async fn dispatch(server: &Arc<ApiServer>, request: &Request) -> Result<Answer, 
     if let Some(found) = discovery::answer(server, request) {
         return Ok(answer::json(StatusCode::OK, &found));
     }
+    if path == "/apis/authentication.k8s.io/v1/tokenreviews" {
+        return tokens::review(server, request);
+    }
     refuse_what_is_not_built(path)?;
     let target = target(server, path)?;
     meet_fate(server, request, &target).await?;
@@ -65,7 +70,7 @@ async fn dispatch(server: &Arc<ApiServer>, request: &Request) -> Result<Answer, 
 
 fn refuse_what_is_not_built(path: &str) -> Result<(), Refusal> {
     let sentence = if path.starts_with("/apis/authentication.k8s.io/") {
-        "this server has no users: TokenReview and its like are not built"
+        "this server has no users: of this group only TokenReview is built"
     } else if path.starts_with("/apis/authorization.k8s.io/") {
         "this server has no access control: access reviews are not built"
     } else {
@@ -143,7 +148,12 @@ fn verb(server: &Arc<ApiServer>, request: &Request, target: &Target) -> Result<A
         }
         ("" | "status", false, "PATCH") if target.has_subresource() => {
             let outcome = patch::patch(&mut server.state(), request, target)?;
-            shown(request, target, StatusCode::OK, &outcome)
+            let code = if outcome.created {
+                StatusCode::CREATED
+            } else {
+                StatusCode::OK
+            };
+            shown(request, target, code, &outcome)
         }
         ("", false, "DELETE") => delete::one(server, request, target),
         ("scale", false, _) if target.kind.scale.is_some() => {
@@ -154,6 +164,9 @@ fn verb(server: &Arc<ApiServer>, request: &Request, target: &Target) -> Result<A
         }
         ("eviction", false, "POST") if target.kind.is_pod() => {
             delete::evict(server, request, target)
+        }
+        ("token", false, "POST") if target.kind.is("", "ServiceAccount") => {
+            tokens::give(server, request, target)
         }
         ("" | "status" | "scale", _, _) if target.has_subresource() => {
             Err(refuse::method_not_allowed())
@@ -178,7 +191,7 @@ fn unknown_subresource(kind: &Kind, subresource: &str) -> Refusal {
         "exec" | "attach" | "portforward" | "proxy" if kind.custom().is_none() => {
             "is not built: pods are local processes, reach them at their own loopback address"
         }
-        "ephemeralcontainers" | "resize" | "token" | "finalize" | "approval" => "is not built",
+        "ephemeralcontainers" | "resize" | "finalize" | "approval" => "is not built",
         _ => return refuse::no_such_path(),
     };
     refuse::not_done(&format!(
@@ -215,6 +228,8 @@ fn get(server: &ApiServer, request: &Request, target: &Target) -> Result<Answer,
 pub(super) struct Outcome {
     pub(super) object: Arc<Value>,
     pub(super) warnings: Vec<String>,
+    /// There was none before.
+    pub(super) created: bool,
 }
 
 fn shown(

@@ -29,7 +29,7 @@ pub(super) fn answer(
     let wanted = match request.method.as_str() {
         "GET" => return Ok(answer::json(StatusCode::OK, &shown)),
         "PUT" => body_of(request)?,
-        "PATCH" => patch::apply(request, &target.kind, shown)?,
+        "PATCH" => patch::patched(request, &target.kind, shown)?,
         _ => return Err(refuse::method_not_allowed()),
     };
     let given = text(&wanted, "/metadata/resourceVersion");
@@ -45,11 +45,7 @@ pub(super) fn answer(
     let mut changed = Value::clone(&object);
     let path: Vec<&str> = scale.spec.iter().map(String::as_str).collect();
     set_path(&mut changed, &path, replicas);
-    let main = Target {
-        subresource: String::new(),
-        ..target.clone()
-    };
-    let outcome = update::update(&mut state, &Update::of(request, &main)?, changed)?;
+    let outcome = update::update(&mut state, &Update::of(request, target)?, changed)?;
     Ok(answer::json(StatusCode::OK, &show(scale, &outcome.object)))
 }
 

@@ -5,6 +5,7 @@
 use regex::Regex;
 use serde_json::Value;
 
+use super::messages::Key;
 use super::refuse::Cause;
 
 mod check;
@@ -25,6 +26,8 @@ pub(super) struct Schema {
     keep_unknown: bool,
     embedded: bool,
     list: ListType,
+    /// `x-kubernetes-map-type: atomic`.
+    atomic: bool,
     /// The message of the rule `self == oldSelf`.
     immutable: Option<String>,
     limits: Limits,
@@ -55,11 +58,21 @@ enum Additional {
 
 /// Lists that are sets or maps may not hold an entry twice.
 #[derive(Debug, Default, PartialEq, Eq)]
-enum ListType {
+pub(super) enum ListType {
     #[default]
     Atomic,
     Set,
-    Map(Vec<String>),
+    Map(Vec<Key>),
+}
+
+/// How a value takes what several people write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Merges {
+    Whole,
+    Fields,
+    Items,
+    /// The schema does not say what it is: objects by their fields, anything else as a whole.
+    ByValue,
 }
 
 /// The bounds on a value.
@@ -122,6 +135,7 @@ impl Schema {
             keep_unknown: flag("x-kubernetes-preserve-unknown-fields"),
             embedded: flag("x-kubernetes-embedded-resource"),
             list: list_of(written),
+            atomic: written["x-kubernetes-map-type"] == "atomic",
             immutable: rule_of(written, at)?,
             limits: Limits::compile(written, at)?,
             all_of: children("allOf")?,
@@ -131,11 +145,42 @@ impl Schema {
         })
     }
 
-    fn property(&self, key: &str) -> Option<&Self> {
+    pub(super) fn property(&self, key: &str) -> Option<&Self> {
         self.properties
             .iter()
             .find(|(name, _)| name == key)
             .map(|(_, schema)| schema)
+    }
+
+    /// The schema of keys that are no properties.
+    pub(super) fn values(&self) -> Option<&Self> {
+        match &self.additional {
+            Additional::Each(schema) => Some(schema),
+            Additional::None | Additional::Any => None,
+        }
+    }
+
+    pub(super) fn items(&self) -> Option<&Self> {
+        self.items.as_deref()
+    }
+
+    pub(super) fn list(&self) -> &ListType {
+        &self.list
+    }
+
+    /// Are all fields that there can be among the properties?
+    pub(super) fn is_closed(&self) -> bool {
+        !self.keep_unknown && matches!(self.additional, Additional::None)
+    }
+
+    pub(super) fn merges(&self) -> Merges {
+        match self.kind {
+            _ if self.int_or_string => Merges::Whole,
+            None => Merges::ByValue,
+            Some(Kind::Object) if !self.atomic => Merges::Fields,
+            Some(Kind::Array) if self.list != ListType::Atomic => Merges::Items,
+            Some(_) => Merges::Whole,
+        }
     }
 }
 
@@ -196,7 +241,16 @@ fn additional_of(written: &Value, at: &str) -> Result<Additional, SchemaError> {
 fn list_of(written: &Value) -> ListType {
     match written["x-kubernetes-list-type"].as_str() {
         Some("set") => ListType::Set,
-        Some("map") => ListType::Map(texts(&written["x-kubernetes-list-map-keys"])),
+        Some("map") => {
+            let names = texts(&written["x-kubernetes-list-map-keys"]);
+            let keys = names.into_iter().map(|name| Key {
+                default: written["items"]["properties"][&name]
+                    .get("default")
+                    .cloned(),
+                name,
+            });
+            ListType::Map(keys.collect())
+        }
         _ => ListType::Atomic,
     }
 }

@@ -21,6 +21,7 @@ use super::kinds::Kind;
 use super::logs::LogSource;
 use super::refuse::Refusal;
 use super::store::State;
+use super::tokens::Tokens;
 use super::{collect, create};
 use crate::clock::Clock;
 
@@ -96,6 +97,7 @@ pub struct ApiServer {
     logs: Mutex<Option<Arc<dyn LogSource>>>,
     hook: Mutex<Option<Hook>>,
     dice: Mutex<Dice>,
+    tokens: Mutex<Tokens>,
     /// Wakes the collector of what lost its owner.
     pub(super) garbage: Arc<Notify>,
 }
@@ -127,6 +129,7 @@ impl ApiServer {
             logs: Mutex::new(None),
             hook: Mutex::new(None),
             dice: Mutex::new(Dice::default()),
+            tokens: Mutex::new(Tokens::default()),
             garbage: Arc::new(Notify::new()),
         });
         server.create_namespaces()?;
@@ -207,6 +210,10 @@ impl ApiServer {
 
     pub(super) fn dice(&self) -> MutexGuard<'_, Dice> {
         locked(&self.dice)
+    }
+
+    pub(super) fn tokens(&self) -> MutexGuard<'_, Tokens> {
+        locked(&self.tokens)
     }
 
     pub(super) fn ask_hook(&self, write: &Write) -> Result<(), Refusal> {

@@ -174,6 +174,19 @@ impl State {
             .collect()
     }
 
+    /// The objects of a place in one namespace, in the order of their names.
+    pub(super) fn in_namespace(&self, place: &str, namespace: &str) -> Vec<Arc<Value>> {
+        let Some(objects) = self.objects.get(place) else {
+            return Vec::new();
+        };
+        let first = (namespace.to_owned(), String::new());
+        objects
+            .range(first..)
+            .take_while(|((of, _), _)| of == namespace)
+            .map(|(_, object)| object.clone())
+            .collect()
+    }
+
     /// Stores an object, new or changed, under the next revision.
     pub(super) fn put(&mut self, kind: &Kind, mut object: Value) -> Result<Arc<Value>, Refusal> {
         let key = (namespace(&object).to_owned(), name(&object).to_owned());

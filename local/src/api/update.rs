@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 use super::admit::{self, Context, FieldValidation};
 use super::create::{check_kind, dry_run};
 use super::kinds::Kind;
+use super::manage::{self, Writer};
 use super::object::{
     finalizers, is_deleting, map_mut, metadata_mut, name, number, revision, text, uid,
 };
@@ -26,6 +27,8 @@ pub(super) struct Update {
     status: bool,
     validation: FieldValidation,
     dry: bool,
+    /// Who writes. Without one the object says itself who manages it.
+    writer: Option<Writer>,
     now: Timestamp,
 }
 
@@ -38,8 +41,17 @@ impl Update {
             status: target.subresource == "status",
             validation: FieldValidation::of(request)?,
             dry: dry_run(request)?,
+            writer: Some(Writer::of(request, &target.subresource)?),
             now: request.now,
         })
+    }
+
+    /// An update to an object that already says who manages it.
+    pub(super) fn applied(self) -> Self {
+        Self {
+            writer: None,
+            ..self
+        }
     }
 
     /// An update by the server itself.
@@ -53,6 +65,7 @@ impl Update {
             status: false,
             validation,
             dry: false,
+            writer: None,
             now,
         }
     }
@@ -68,6 +81,7 @@ pub(super) fn update(
     let old = state.find(kind, &update.namespace, &update.name)?;
     check_kind(kind, &mut object)?;
     check_identity(update, &old, &object)?;
+    let given = metadata_mut(&mut object).shift_remove("managedFields");
     keep_what_is_not_theirs(update, &old, &mut object);
     check_finalizers(kind, &old, &object)?;
     let context = Context {
@@ -77,11 +91,19 @@ pub(super) fn update(
         validation: update.validation,
         now: update.now,
     };
-    let warnings = admit::admit(&mut object, &context)?;
-    if object == *old {
+    let warnings = admit::decode(&mut object, &context)?;
+    let given = given.unwrap_or_default();
+    match &update.writer {
+        Some(writer) => manage::track(kind, Some(&old), &mut object, given, writer),
+        None if given.is_null() => {}
+        None => drop(metadata_mut(&mut object).insert("managedFields".to_owned(), given)),
+    }
+    admit::settle(&mut object, &context)?;
+    if manage::is_same(&object, &old) {
         return Ok(Outcome {
             object: old,
             warnings,
+            created: false,
         });
     }
     if kind.generation && has_new_generation(kind, &old, &object) {
@@ -92,6 +114,7 @@ pub(super) fn update(
         return Ok(Outcome {
             object: Arc::new(object),
             warnings,
+            created: false,
         });
     }
     let object = if is_finished(&object) {
@@ -99,7 +122,11 @@ pub(super) fn update(
     } else {
         state.put(kind, object)?
     };
-    Ok(Outcome { object, warnings })
+    Ok(Outcome {
+        object,
+        warnings,
+        created: false,
+    })
 }
 
 /// The object given must be the object meant, as it is now.

@@ -39,20 +39,23 @@ pub(super) async fn register(
         .map(drop)
 }
 
-fn node(name: &str) -> Node {
+/// What node selectors can ask of the node called `name`.
+pub(super) fn labels(name: &str) -> BTreeMap<String, String> {
     let labels = [
         ("kubernetes.io/hostname", name),
         ("kubernetes.io/os", std::env::consts::OS),
         ("kubernetes.io/arch", architecture()),
     ];
+    labels
+        .map(|(key, value)| (key.to_owned(), value.to_owned()))
+        .into()
+}
+
+fn node(name: &str) -> Node {
     Node {
         metadata: ObjectMeta {
             name: Some(name.to_owned()),
-            labels: Some(
-                labels
-                    .map(|(key, value)| (key.to_owned(), value.to_owned()))
-                    .into(),
-            ),
+            labels: Some(labels(name)),
             ..ObjectMeta::default()
         },
         spec: Some(NodeSpec::default()),

@@ -60,6 +60,10 @@ pub trait Runtime: Send + Sync + 'static {
     /// Do the probes of a manifest mean anything here?
     fn probes(&self) -> bool;
 
+    /// Do a pod's node selector and its required node affinity keep it off this node? Where they do
+    /// not, every pod fits: on one's own machine there is no other place to run.
+    fn selectors(&self) -> bool;
+
     /// Starts a container.
     fn start(&self, start: Start) -> BoxFuture<'_, Result<Box<dyn Process>, StartError>>;
 

@@ -74,7 +74,7 @@ fn other_rows() -> Vec<Row> {
         ),
         (
             json!({"spec": {"template": {"spec": {"containers": [{"name": "c", "image": "c:1"}]}}}}),
-            "/spec/template/spec/containers/2/name",
+            "/spec/template/spec/containers/0/name",
             json!("c"),
         ),
         (

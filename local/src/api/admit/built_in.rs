@@ -5,26 +5,41 @@ use serde_json::{Map, Value, json};
 use crate::api::kinds::Kind;
 use crate::api::object::{child_mut, default_at, list, map_mut, set_path, text};
 
-/// Fills in what a client left out, from the object as it was where that is where it comes from.
-pub(super) fn fill(kind: &Kind, object: &mut Value, old: Option<&Value>) {
+/// Fills in what a client left out. These count as written by the client.
+pub(super) fn fill(kind: &Kind, object: &mut Value) {
     match (kind.group.as_str(), kind.kind.as_str()) {
-        ("", "Pod") => fill_pod(object),
+        ("", "Pod") => fill_pod_spec(child_mut(object, "spec")),
         ("", "PodTemplate") => fill_template(object, "template"),
-        ("", "Service") => fill_service(object, old),
+        ("", "Service") => fill_service(object),
         ("", "Namespace") => fill_namespace(object),
         ("", "Secret") => fill_secret(object),
         ("apps", "ReplicaSet" | "Deployment") => fill_workload(kind, object),
         ("batch", "Job") => fill_job(object),
         ("discovery.k8s.io", "EndpointSlice") => fill_slice(object),
+        ("autoscaling", "HorizontalPodAutoscaler") => fill_autoscaler(object),
         _ => {}
     }
 }
 
-fn fill_pod(pod: &mut Value) {
-    fill_pod_spec(child_mut(pod, "spec"));
-    let status = child_mut(pod, "status");
-    default_at(status, "phase", json!("Pending"));
-    default_at(status, "qosClass", json!("BestEffort"));
+/// Adds what only the server says, from the object as it was where that is where it comes from.
+pub(super) fn assign(kind: &Kind, object: &mut Value, old: Option<&Value>) {
+    match (kind.group.as_str(), kind.kind.as_str()) {
+        ("", "Pod") => {
+            let status = child_mut(object, "status");
+            default_at(status, "phase", json!("Pending"));
+            default_at(status, "qosClass", json!("BestEffort"));
+        }
+        ("", "Service") => assign_service(object, old),
+        ("", "Namespace") => {
+            let spec = child_mut(object, "spec");
+            default_at(spec, "finalizers", json!(["kubernetes"]));
+            default_at(child_mut(object, "status"), "phase", json!("Active"));
+        }
+        // The type of ReplicaSetStatus has this one required number.
+        ("apps", "ReplicaSet") => default_at(child_mut(object, "status"), "replicas", json!(0)),
+        ("batch", "Job") => assign_job(object),
+        _ => {}
+    }
 }
 
 fn fill_pod_spec(spec: &mut Map<String, Value>) {
@@ -101,26 +116,32 @@ fn fill_template(object: &mut Value, key: &str) {
     }
 }
 
-fn fill_service(service: &mut Value, old: Option<&Value>) {
+fn fill_service(service: &mut Value) {
     let spec = child_mut(service, "spec");
-    // A replacement that leaves the address out keeps it.
-    for key in ["clusterIP", "clusterIPs"] {
-        if let Some(had) = old.and_then(|old| old["spec"].get(key)) {
-            default_at(spec, key, had.clone());
-        }
-    }
     default_at(spec, "type", json!("ClusterIP"));
     default_at(spec, "sessionAffinity", json!("None"));
     if spec.get("type") != Some(&json!("ExternalName")) {
         default_at(spec, "internalTrafficPolicy", json!("Cluster"));
-        default_at(spec, "ipFamilies", json!(["IPv4"]));
-        default_at(spec, "ipFamilyPolicy", json!("SingleStack"));
     }
     let ports = spec.get_mut("ports").and_then(Value::as_array_mut);
     for port in ports.into_iter().flatten().map(map_mut) {
         default_at(port, "protocol", json!("TCP"));
         let number = port.get("port").cloned().unwrap_or(Value::Null);
         default_at(port, "targetPort", number);
+    }
+}
+
+/// A replacement that leaves the address out keeps it.
+fn assign_service(service: &mut Value, old: Option<&Value>) {
+    let spec = child_mut(service, "spec");
+    for key in ["clusterIP", "clusterIPs"] {
+        if let Some(had) = old.and_then(|old| old["spec"].get(key)) {
+            default_at(spec, key, had.clone());
+        }
+    }
+    if spec.get("type") != Some(&json!("ExternalName")) {
+        default_at(spec, "ipFamilies", json!(["IPv4"]));
+        default_at(spec, "ipFamilyPolicy", json!("SingleStack"));
     }
     default_at(child_mut(service, "status"), "loadBalancer", json!({}));
 }
@@ -132,12 +153,6 @@ fn fill_namespace(namespace: &mut Value) {
         &["metadata", "labels", "kubernetes.io/metadata.name"],
         json!(name),
     );
-    default_at(
-        child_mut(namespace, "spec"),
-        "finalizers",
-        json!(["kubernetes"]),
-    );
-    default_at(child_mut(namespace, "status"), "phase", json!("Active"));
 }
 
 /// `stringData` is only for writing: it ends up in `data`.
@@ -169,18 +184,9 @@ fn fill_workload(kind: &Kind, object: &mut Value) {
         );
     }
     fill_template(&mut object["spec"], "template");
-    if kind.kind == "ReplicaSet" {
-        // The type of ReplicaSetStatus has this one required number.
-        default_at(child_mut(object, "status"), "replicas", json!(0));
-    }
 }
 
-/// A Job without a selector gets one by its own uid, and its pods carry it.
 fn fill_job(job: &mut Value) {
-    let (uid, name) = (
-        text(job, "/metadata/uid").to_owned(),
-        text(job, "/metadata/name").to_owned(),
-    );
     let spec = child_mut(job, "spec");
     for (key, value) in [
         ("backoffLimit", json!(6)),
@@ -194,23 +200,48 @@ fn fill_job(job: &mut Value) {
         default_at(spec, "parallelism", json!(1));
         default_at(spec, "completions", json!(1));
     }
-    if spec.get("manualSelector") != Some(&json!(true)) && !spec.contains_key("selector") {
-        let own = json!({"matchLabels": {"batch.kubernetes.io/controller-uid": uid}});
-        spec.insert("selector".to_owned(), own);
-        for (key, value) in [
-            ("batch.kubernetes.io/controller-uid", &uid),
-            ("batch.kubernetes.io/job-name", &name),
-            ("controller-uid", &uid),
-            ("job-name", &name),
-        ] {
-            set_path(
-                job,
-                &["spec", "template", "metadata", "labels", key],
-                json!(value),
-            );
-        }
-    }
     fill_template(&mut job["spec"], "template");
+}
+
+/// A Job without a selector gets one by its own uid, and its pods carry it.
+fn assign_job(job: &mut Value) {
+    let (uid, name) = (
+        text(job, "/metadata/uid").to_owned(),
+        text(job, "/metadata/name").to_owned(),
+    );
+    let spec = child_mut(job, "spec");
+    if spec.get("manualSelector") == Some(&json!(true)) || spec.contains_key("selector") {
+        return;
+    }
+    let own = json!({"matchLabels": {"batch.kubernetes.io/controller-uid": uid}});
+    spec.insert("selector".to_owned(), own);
+    for (key, value) in [
+        ("batch.kubernetes.io/controller-uid", &uid),
+        ("batch.kubernetes.io/job-name", &name),
+        ("controller-uid", &uid),
+        ("job-name", &name),
+    ] {
+        set_path(
+            job,
+            &["spec", "template", "metadata", "labels", key],
+            json!(value),
+        );
+    }
+}
+
+fn fill_autoscaler(autoscaler: &mut Value) {
+    let spec = child_mut(autoscaler, "spec");
+    default_at(spec, "minReplicas", json!(1));
+    // Without any metric it goes by the CPU, as Kubernetes has it.
+    let cpu = json!([{"type": "Resource", "resource": {
+        "name": "cpu", "target": {"type": "Utilization", "averageUtilization": 80}}}]);
+    if spec
+        .get("metrics")
+        .and_then(Value::as_array)
+        .is_none_or(Vec::is_empty)
+    {
+        spec.insert("metrics".to_owned(), cpu);
+    }
 }
 
 fn fill_slice(slice: &mut Value) {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
+use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{
@@ -10,6 +11,7 @@ use k8s_openapi::api::core::v1::{
 };
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::events::v1::Event as NewEvent;
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -38,6 +40,8 @@ pub(super) fn table() -> Vec<Kind> {
         row::<ReplicaSet>(&["rs"], &["all"], STATUS | SCALE | GENERATION),
         row::<Deployment>(&["deploy"], &["all"], STATUS | SCALE | GENERATION),
         row::<Job>(&[], &["all"], STATUS | GENERATION),
+        row::<HorizontalPodAutoscaler>(&["hpa"], &["all"], STATUS),
+        row::<PodDisruptionBudget>(&["pdb"], &[], STATUS | GENERATION),
         row::<EndpointSlice>(&[], &[], GENERATION),
         row::<Lease>(&[], &[], 0),
         row::<CustomResourceDefinition>(

@@ -96,6 +96,12 @@ impl Merge<'_> {
         if let Some(Value::Array(kept)) = patch.get(RETAIN) {
             object.retain(|key, _| kept.iter().any(|one| one.as_str() == Some(key)));
         }
+        let orders = patch.iter().filter_map(|(key, order)| {
+            let field = key.strip_prefix(ORDER)?;
+            let before = object.get(field).cloned().unwrap_or_default();
+            Some((field, order, before))
+        });
+        let orders: Vec<(&str, &Value, Value)> = orders.collect();
         for (key, value) in patch {
             if let Some(field) = key.strip_prefix(DELETE_FROM) {
                 delete_values(object, field, value);
@@ -103,9 +109,10 @@ impl Merge<'_> {
                 self.field(object, key, value, parent)?;
             }
         }
-        for (key, order) in patch {
-            if let Some(field) = key.strip_prefix(ORDER) {
-                self.reorder(object, field, order, parent);
+        for (field, order, before) in orders {
+            if let Some(Value::Array(items)) = object.get_mut(field) {
+                let rule = rule(self.kind, parent, field);
+                arrange(items, listed(order), listed(&before), rule);
             }
         }
         Ok(())
@@ -159,6 +166,7 @@ impl Merge<'_> {
         }
         let slot = object.entry(key).or_insert(Value::Array(Vec::new()));
         let mut items = slot.as_array_mut().map(std::mem::take).unwrap_or_default();
+        let before = items.clone();
         for item in patch {
             match rule {
                 ListRule::ByKey(by) => self.entry(&mut items, item, by, key)?,
@@ -166,6 +174,7 @@ impl Merge<'_> {
                 _ => items.push(item.clone()),
             }
         }
+        arrange(&mut items, patch, &before, rule);
         *slot = Value::Array(items);
         Ok(())
     }
@@ -201,31 +210,37 @@ impl Merge<'_> {
         }
         Ok(())
     }
+}
 
-    /// Entries that the order names come in that order; others keep their place after the one that
-    /// they followed.
-    fn reorder(&self, object: &mut Map<String, Value>, field: &str, order: &Value, parent: &str) {
-        let rule = rule(self.kind, parent, field);
-        let id = |item: &Value| match rule {
-            ListRule::ByKey(by) => item.get(by).cloned().unwrap_or(Value::Null),
-            _ => item.clone(),
-        };
-        let order: Vec<Value> = order.as_array().into_iter().flatten().map(id).collect();
-        let Some(Value::Array(items)) = object.get_mut(field) else {
-            return;
-        };
-        let mut last = 0;
-        let mut ranked: Vec<(usize, Value)> = Vec::with_capacity(items.len());
-        for item in items.drain(..) {
-            last = order
-                .iter()
-                .position(|one| *one == id(&item))
-                .unwrap_or(last);
-            ranked.push((last, item));
+fn listed(value: &Value) -> &[Value] {
+    value.as_array().map_or(&[], Vec::as_slice)
+}
+
+/// Entries that the order names come in that order. The others keep the order that they had, and each
+/// stands before the first one named that it stood before already.
+fn arrange(items: &mut Vec<Value>, order: &[Value], before: &[Value], rule: ListRule) {
+    let id = |item: &Value| match rule {
+        ListRule::ByKey(by) => item.get(by).cloned().unwrap_or(Value::Null),
+        _ => item.clone(),
+    };
+    let place = |of: &[Value], item: &Value| of.iter().position(|one| id(one) == id(item));
+    let (mut named, mut others): (Vec<Value>, Vec<Value>) = std::mem::take(items)
+        .into_iter()
+        .partition(|item| place(order, item).is_some());
+    named.sort_by_key(|item| place(order, item));
+    others.sort_by_key(|item| place(before, item).unwrap_or(usize::MAX));
+    let stood_before = |one: &Value, other: &Value| {
+        let places = place(before, one).zip(place(before, other));
+        places.is_some_and(|(one, other)| one < other)
+    };
+    let mut others = others.into_iter().peekable();
+    for item in named {
+        while let Some(other) = others.next_if(|other| stood_before(other, &item)) {
+            items.push(other);
         }
-        ranked.sort_by_key(|(rank, _)| *rank);
-        *items = ranked.into_iter().map(|(_, item)| item).collect();
+        items.push(item);
     }
+    items.extend(others);
 }
 
 fn delete_values(object: &mut Map<String, Value>, field: &str, gone: &Value) {

@@ -138,7 +138,9 @@ impl ListType {
         match self {
             Self::Atomic => false,
             Self::Set => one == other,
-            Self::Map(keys) => keys.iter().all(|key| one.get(key) == other.get(key)),
+            Self::Map(keys) => keys
+                .iter()
+                .all(|key| one.get(&key.name) == other.get(&key.name)),
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Containers that are nothing but a promise, for tests in virtual time: they run, become ready
-//! after a settable delay, never become ready, or crash, by the labels of their pod.
+//! after a settable delay, never become ready, or crash, by the labels of their pod. Without a rule
+//! of its own a Job's pod ends well, and a pod whose selector matches no node stays where it is: both
+//! as with kwok, so that a test sees the same pods here and on a real control plane.
 //!
 //! Rules are looked at from the newest to the oldest, and a change reaches pods that run already.
 
@@ -46,7 +48,7 @@ enum What {
 }
 
 impl Pretend {
-    /// Every pod is ready `delay` after its start.
+    /// Every pod is ready `delay` after its start; those of a Job have then done their work instead.
     pub fn new(delay: Duration) -> Self {
         let rule = Rule {
             labels: Labels::new(),
@@ -101,6 +103,10 @@ impl Runtime for Pretend {
         false
     }
 
+    fn selectors(&self) -> bool {
+        true
+    }
+
     fn start(&self, start: Start) -> BoxFuture<'_, Result<Box<dyn Process>, StartError>> {
         let id = format!(
             "{}-{}-{}",
@@ -111,6 +117,7 @@ impl Runtime for Pretend {
         let pretended = Pretended {
             id,
             labels: start.pod.labels().clone(),
+            of_a_job: is_of_a_job(&start.pod),
             rules: self.rules.subscribe(),
             started: started(),
             ready: None,
@@ -122,6 +129,11 @@ impl Runtime for Pretend {
     fn forget(&self, _: &Pod) {}
 }
 
+fn is_of_a_job(pod: &Pod) -> bool {
+    let mut owners = pod.owner_references().iter();
+    owners.any(|owner| owner.controller == Some(true) && owner.kind == "Job")
+}
+
 /// The present, as tokio's timer counts it.
 fn started() -> Instant {
     tokio::time::sleep(Duration::ZERO).deadline()
@@ -130,6 +142,7 @@ fn started() -> Instant {
 struct Pretended {
     id: String,
     labels: Labels,
+    of_a_job: bool,
     rules: watch::Receiver<Vec<Rule>>,
     started: Instant,
     /// What was told last.
@@ -145,11 +158,14 @@ impl Pretended {
                 .iter()
                 .all(|(key, value)| self.labels.get(key) == Some(value))
         };
-        rules
-            .iter()
-            .rev()
-            .find(applies)
-            .map_or(What::NeverReady, |rule| rule.what)
+        match rules.iter().rev().find(applies) {
+            Some(Rule {
+                labels,
+                what: What::ReadyAfter(delay),
+            }) if self.of_a_job && labels.is_empty() => What::EndAfter(*delay, 0),
+            Some(rule) => rule.what,
+            None => What::NeverReady,
+        }
     }
 
     fn told(&mut self, ready: bool) -> Option<Happening> {
@@ -251,6 +267,10 @@ mod tests {
 
     async fn started(pretend: &Pretend, app: &str) -> Box<dyn Process> {
         let pod = json!({"metadata": {"name": "p", "uid": "u", "labels": {"app": app}}});
+        process(pretend, pod).await
+    }
+
+    async fn process(pretend: &Pretend, pod: serde_json::Value) -> Box<dyn Process> {
         let start = Start {
             pod: Arc::new(serde_json::from_value(pod).unwrap()),
             container: Arc::default(),
@@ -291,6 +311,22 @@ mod tests {
         ];
         for (app, expected) in table {
             assert_eq!(started(&pretend, app).await.next().await, expected, "{app}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_pod_of_a_job_ends_well_unless_its_labels_say_otherwise() {
+        let pretend = Pretend::new(Duration::ZERO);
+        pretend.crash(labels("bad"), Duration::ZERO);
+        for (app, code) in [("good", 0), ("bad", 1)] {
+            let pod = json!({"metadata": {"name": "p", "labels": {"app": app}, "ownerReferences": [
+                {"apiVersion": "batch/v1", "kind": "Job", "name": "j", "uid": "j", "controller": true}]}});
+            let exit = Exit {
+                code,
+                message: None,
+            };
+            let happened = process(&pretend, pod).await.next().await;
+            assert_eq!(happened, Happening::Exited(exit), "{app}");
         }
     }
 

@@ -126,6 +126,10 @@ impl Runtime for Processes {
         true
     }
 
+    fn selectors(&self) -> bool {
+        false
+    }
+
     fn start(&self, start: Start) -> BoxFuture<'_, Result<Box<dyn Process>, StartError>> {
         self.begin(start).boxed()
     }
