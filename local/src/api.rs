@@ -40,6 +40,7 @@ mod crd;
 mod names;
 mod schema;
 
+mod belongings;
 mod collect;
 mod journal;
 mod store;

@@ -9,14 +9,19 @@ mod api {
     pub(crate) mod support;
 
     mod applies;
+    mod controllers;
     mod customs;
     mod deletion;
     mod door;
+    mod errors;
+    mod kubectl;
     mod objects;
     mod own;
     mod patches;
     mod selection;
+    mod tables;
     mod time;
+    mod tokens;
     mod traces;
     mod watches;
 }

@@ -6,13 +6,14 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::Value;
 
 use super::crd::{self, Custom};
+use super::events;
 use super::kinds::{Kind, Kinds, Origin};
 use super::object::name;
-use super::refuse::{self, Refusal};
+use super::refuse::{self, Cause, Refusal};
 use super::request::Request;
-use super::{events, names};
 
 mod built_in;
+mod metadata;
 mod rules;
 
 /// What to do about fields that nobody knows (`fieldValidation` in the query).
@@ -30,13 +31,16 @@ impl FieldValidation {
             "Ignore" => Ok(Self::Ignore),
             "" | "Warn" => Ok(Self::Warn),
             "Strict" => Ok(Self::Strict),
-            other => Err(refuse::bad_request(&format!(
-                "fieldValidation={other:?} in the query: Ignore, Warn and Strict are accepted"
-            ))),
+            other => {
+                let accepted = r#""", "Ignore", "Strict", "Warn""#;
+                let given = Value::String(other.to_owned());
+                let cause = Cause::unsupported("fieldValidation", &given, accepted);
+                Err(refuse::invalid_options(&request.method, cause))
+            }
         }
     }
 
-    fn judge(self, unknown: &[String]) -> Result<Vec<String>, Refusal> {
+    fn judge(self, kind: &Kind, unknown: &[String]) -> Result<Vec<String>, Refusal> {
         let told: Vec<String> = unknown
             .iter()
             .map(|field| format!("unknown field \"{field}\""))
@@ -46,7 +50,13 @@ impl FieldValidation {
             Self::Warn => Ok(told),
             Self::Strict if told.is_empty() => Ok(told),
             Self::Strict => {
-                let message = format!("strict decoding error: {}", told.join(", "));
+                let message = format!(
+                    "{} in version {:?} cannot be handled as a {}: strict decoding error: {}",
+                    kind.kind,
+                    kind.version,
+                    kind.kind,
+                    told.join(", ")
+                );
                 Err(refuse::bad_request(&message))
             }
         }
@@ -76,7 +86,7 @@ pub(super) fn decode(object: &mut Value, context: &Context<'_>) -> Result<Vec<St
         }
         Origin::Custom(custom) => reshape_custom(object, kind, custom)?,
     };
-    context.validation.judge(&unknown)
+    context.validation.judge(kind, &unknown)
 }
 
 /// Adds what is the server's to say, and tells everything that is wrong with the object.
@@ -95,10 +105,7 @@ pub(super) fn settle(object: &mut Value, context: &Context<'_>) -> Result<(), Re
 }
 
 fn check(object: &Value, context: &Context<'_>) -> Result<(), Refusal> {
-    let mut causes: Vec<_> = names::check(context.kind, name(object))
-        .into_iter()
-        .collect();
-    causes.extend(names::check_labels(&object["metadata"]["labels"]));
+    let mut causes = metadata::check(context.kind, &object["metadata"]);
     match &context.kind.origin {
         Origin::BuiltIn(_) => causes.extend(rules::check(context.kind, object, context.old)),
         Origin::Custom(custom) => causes.extend(custom.schema.check(object, context.old)),

@@ -92,7 +92,12 @@ pub(super) fn metadata_only(object: &Value) -> Value {
 
 /// A JSON answer.
 pub(super) fn json(code: StatusCode, value: &Value) -> Answer {
-    let mut response = Response::new(whole(Bytes::from(value.to_string())));
+    json_text(code, value.to_string())
+}
+
+/// A JSON answer that is text already.
+pub(super) fn json_text(code: StatusCode, text: String) -> Answer {
+    let mut response = Response::new(whole(Bytes::from(text)));
     *response.status_mut() = code;
     response.headers_mut().insert(
         header::CONTENT_TYPE,

@@ -12,7 +12,7 @@ use super::crd::stamp;
 use super::kinds::Kind;
 use super::manage::{self, Writer};
 use super::object::{child_mut, is_deleting, map_mut, metadata_mut, name, set_path, text};
-use super::refuse::{self, Refusal};
+use super::refuse::{self, Cause, Refusal};
 use super::request::Request;
 use super::route::{Outcome, Target};
 use super::store::State;
@@ -71,10 +71,24 @@ pub(super) fn dry_run(request: &Request) -> Result<bool, Refusal> {
     match request.query.get("dryRun") {
         None | Some("") => Ok(false),
         Some("All") => Ok(true),
-        Some(other) => Err(refuse::bad_request(&format!(
-            "dryRun={other:?} in the query: All is accepted"
-        ))),
+        Some(other) => {
+            let cause = Cause::unsupported("dryRun", &json!([other]), "\"All\"");
+            Err(refuse::invalid_options(&request.method, cause))
+        }
     }
+}
+
+/// The object in a request's body that is to be of a kind.
+pub(super) fn object_of(request: &Request, kind: &Kind) -> Result<Value, Refusal> {
+    body_of(request).map_err(|mut refusal| {
+        if refusal.code == 400 {
+            refusal.message = format!(
+                "the object provided is unrecognized (must be of type {}): couldn't get version/kind; json parse error: {}",
+                kind.kind, refusal.message
+            );
+        }
+        refusal
+    })
 }
 
 /// The JSON object in a request's body.
@@ -90,11 +104,12 @@ pub(super) fn body_of(request: &Request) -> Result<Value, Refusal> {
                 .map_err(|error| refuse::bad_request(&format!("the body is not YAML: {error}")))?
         }
         protobuf::MEDIA_TYPE => protobuf::read(&request.body).map_err(|why| {
-            refuse::unsupported_media_type(&format!("{media}: {why}"), "application/json")
+            tracing::debug!(why, "a protobuf body was not read");
+            refuse::unsupported_media_type("application/json, application/yaml")
         })?,
-        other => {
+        _ => {
             let accepted = "application/json, application/yaml";
-            return Err(refuse::unsupported_media_type(other, accepted));
+            return Err(refuse::unsupported_media_type(accepted));
         }
     };
     if value.is_object() {
@@ -106,21 +121,34 @@ pub(super) fn body_of(request: &Request) -> Result<Value, Refusal> {
 
 /// An object must be of the kind that its path names; one that does not say gets to be.
 pub(super) fn check_kind(kind: &Kind, object: &mut Value) -> Result<(), Refusal> {
-    for (field, wanted) in [
-        ("apiVersion", kind.api_version()),
-        ("kind", kind.kind.clone()),
-    ] {
-        let fields = map_mut(object);
-        let given = fields
-            .entry(field)
-            .or_insert_with(|| Value::String(wanted.clone()));
-        if given.as_str() != Some(&wanted) {
-            return Err(refuse::bad_request(&format!(
-                "the object has {field} {given}; this path takes \"{wanted}\""
-            )));
+    let fields = map_mut(object);
+    let mut say = |field: &str, wanted: String| {
+        let given = fields.entry(field).or_insert(Value::Null);
+        if given.is_null() || given.as_str() == Some("") {
+            *given = Value::String(wanted);
         }
-    }
-    Ok(())
+        given.as_str().unwrap_or_default().to_owned()
+    };
+    let wanted = kind.api_version();
+    let (version, given) = (
+        say("apiVersion", wanted.clone()),
+        say("kind", kind.kind.clone()),
+    );
+    let why = if version != wanted {
+        let short = version.rsplit('/').next().unwrap_or_default();
+        format!(
+            "{given} in version {short:?} cannot be handled as a {}: no kind {given:?} is registered for version {version:?} under this path, which takes {wanted:?}",
+            kind.kind
+        )
+    } else if given != kind.kind {
+        format!(
+            "{given} in version {:?} cannot be handled as a {}: this path takes {}",
+            kind.version, kind.kind, kind.kind
+        )
+    } else {
+        return Ok(());
+    };
+    Err(refuse::bad_request(&why))
 }
 
 /// Stores a new object.
@@ -134,7 +162,7 @@ pub(super) fn create(
     place(state, creation, &mut object)?;
     if !text(&object, "/metadata/resourceVersion").is_empty() {
         let why = "resourceVersion should not be set on objects to be created";
-        return Err(refuse::bad_request(why));
+        return Err(refuse::plain(why));
     }
     let wanted = name(&object).to_owned();
     if state.get(kind, &creation.namespace, &wanted).is_some() {
@@ -178,7 +206,7 @@ fn place(state: &mut State, creation: &Creation, object: &mut Value) -> Result<(
     let base = text(object, "/metadata/generateName").to_owned();
     let named = !name(object).is_empty();
     if !named && base.is_empty() {
-        let cause = refuse::Cause::required("metadata.name", "name or generateName is required");
+        let cause = Cause::required("metadata.name", "name or generateName is required");
         return Err(refuse::invalid(kind, "", vec![cause]));
     }
     if !named {

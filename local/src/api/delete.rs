@@ -17,7 +17,7 @@ use super::list;
 use super::object::{
     finalizers, is_deleting, metadata_mut, name, number, revision, set_path, text, uid,
 };
-use super::refuse::{self, Refusal};
+use super::refuse::{self, Cause, Refusal};
 use super::request::Request;
 use super::route::Target;
 use super::server::ApiServer;
@@ -79,6 +79,11 @@ impl Deletion {
         if let Some(policy) = query.get("propagationPolicy") {
             options.propagation_policy = Some(policy.to_owned());
         }
+        if let (Some(policy), Some(_)) = (&options.propagation_policy, options.orphan_dependents) {
+            let why = "orphanDependents and deletionPropagation cannot be both set";
+            let cause = Cause::invalid("propagationPolicy", &json!(policy), why);
+            return Err(refuse::invalid_options(&request.method, cause));
+        }
         let policy = match (
             options.propagation_policy.as_deref(),
             options.orphan_dependents,
@@ -87,9 +92,9 @@ impl Deletion {
             (Some("Foreground"), _) => Policy::Foreground,
             (None | Some("" | "Background"), _) => Policy::Background,
             (Some(other), _) => {
-                return Err(refuse::bad_request(&format!(
-                    "propagationPolicy: {other:?}: Background, Foreground and Orphan are accepted"
-                )));
+                let accepted = r#""Foreground", "Background", "Orphan", "nil""#;
+                let cause = Cause::unsupported("propagationPolicy", &json!(other), accepted);
+                return Err(refuse::invalid_options(&request.method, cause));
             }
         };
         let asked = options
@@ -166,10 +171,8 @@ pub(super) fn collection(
         delete(&mut state, &target.kind, object, &deletion)?;
     }
     let metadata = json!({"resourceVersion": state.revision().to_string()});
-    Ok(answer::json(
-        StatusCode::OK,
-        &list::plain(&target.kind, &objects, metadata),
-    ))
+    let text = list::plain(&target.kind, &objects, &metadata);
+    Ok(answer::json_text(StatusCode::OK, text))
 }
 
 /// Answers `POST pods/{name}/eviction`: a delete that a disruption budget may stand against.
@@ -243,22 +246,17 @@ fn delete(
 }
 
 fn check_preconditions(kind: &Kind, object: &Value, wanted: &Preconditions) -> Result<(), Refusal> {
-    let conflict = |what: &str, wanted: &str, has: &str| {
-        let why = format!(
-            "Precondition failed: {what} in precondition: {wanted}, {what} in object meta: {has}"
-        );
-        Err(refuse::conflict(kind, name(object), &why))
+    let (id, version) = (uid(object), revision(object).to_string());
+    let why = match (&wanted.uid, &wanted.resource_version) {
+        (Some(wanted), _) if wanted != id => format!(
+            "the UID in the precondition ({wanted}) does not match the UID in record ({id}). The object might have been deleted and then recreated"
+        ),
+        (_, Some(wanted)) if *wanted != version => format!(
+            "the ResourceVersion in the precondition ({wanted}) does not match the ResourceVersion in record ({version}). The object might have been modified"
+        ),
+        _ => return Ok(()),
     };
-    match &wanted.uid {
-        Some(wanted) if wanted != uid(object) => return conflict("UID", wanted, uid(object)),
-        _ => {}
-    }
-    match &wanted.resource_version {
-        Some(wanted) if *wanted != revision(object).to_string() => {
-            conflict("ResourceVersion", wanted, &revision(object).to_string())
-        }
-        _ => Ok(()),
-    }
+    Err(refuse::precondition(kind, name(object), &why))
 }
 
 /// The object with its sentence: when it goes, and what it waits for.

@@ -87,7 +87,7 @@ impl Kind {
 }
 
 /// All kinds of the moment.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Kinds {
     all: Vec<Arc<Kind>>,
 }
@@ -116,15 +116,9 @@ impl Kinds {
         self.all.iter()
     }
 
-    /// The first kind of each storage place.
-    pub(super) fn places(&self) -> Vec<Arc<Kind>> {
-        let mut places: Vec<Arc<Kind>> = Vec::new();
-        for kind in &self.all {
-            if !places.iter().any(|seen| seen.place == kind.place) {
-                places.push(kind.clone());
-            }
-        }
-        places
+    /// The first kind of a storage place.
+    pub(super) fn of_place(&self, place: &str) -> Option<&Arc<Kind>> {
+        self.all.iter().find(|kind| &*kind.place == place)
     }
 
     /// Replaces the kinds of one definition. An empty list forgets them.

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use super::answer::{self, Answer, Form};
 use super::kinds::Kind;
 use super::object::{name, namespace};
-use super::refuse::{self, Refusal};
+use super::refuse::{self, Cause, Refusal};
 use super::request::Request;
 use super::route::Target;
 use super::select::Selector;
@@ -60,7 +60,10 @@ pub(super) fn list(
             value["metadata"] = metadata;
             value
         }
-        Form::Plain => plain(&target.kind, &page.objects, metadata),
+        Form::Plain => {
+            let text = plain(&target.kind, &page.objects, &metadata);
+            return Ok(answer::json_text(StatusCode::OK, text));
+        }
         Form::Metadata => json!({
             "kind": "PartialObjectMetadataList",
             "apiVersion": "meta.k8s.io/v1",
@@ -71,18 +74,18 @@ pub(super) fn list(
     Ok(answer::json(StatusCode::OK, &value))
 }
 
-/// A list object.
-pub(super) fn plain(kind: &Kind, objects: &[Arc<Value>], metadata: Value) -> Value {
-    let items: Vec<Value> = objects
+/// A list object, as text: copies of its objects would cost more than they are good for.
+pub(super) fn plain(kind: &Kind, objects: &[Arc<Value>], metadata: &Value) -> String {
+    let items: Vec<String> = objects
         .iter()
-        .map(|object| answer::present(kind, object).into_owned())
+        .map(|object| answer::present(kind, object).to_string())
         .collect();
-    json!({
-        "kind": kind.list_kind,
-        "apiVersion": kind.api_version(),
-        "metadata": metadata,
-        "items": items,
-    })
+    format!(
+        r#"{{"kind":{},"apiVersion":{},"metadata":{metadata},"items":[{}]}}"#,
+        json!(kind.list_kind),
+        json!(kind.api_version()),
+        items.join(",")
+    )
 }
 
 /// What a list or a watch is about.
@@ -93,7 +96,7 @@ pub(super) fn interest(request: &Request, target: &Target) -> Result<Interest, R
     Ok(Interest {
         place: target.kind.place.clone(),
         namespace: (!target.namespace.is_empty()).then(|| target.namespace.clone()),
-        selector: Selector::parse(labels, fields, &target.kind.place)?,
+        selector: Selector::parse(labels, fields, &target.kind)?,
     })
 }
 
@@ -153,24 +156,72 @@ fn token(request: &Request) -> Result<Option<Token>, Refusal> {
     };
     let decoded = URL_SAFE_NO_PAD.decode(text).ok();
     let token = decoded.and_then(|bytes| serde_json::from_slice(&bytes).ok());
-    token
-        .map(Some)
-        .ok_or_else(|| refuse::bad_request("continue key is not valid"))
+    token.map(Some).ok_or_else(|| {
+        let why = "invalid continue token: continue key is not valid: it is none of this server's";
+        refuse::bad_request(why)
+    })
 }
 
 /// Lists are always current, which is right for every match but `Exact`.
 fn check_revision(request: &Request, current: u64) -> Result<(), Refusal> {
-    let matching = request
-        .query
-        .get("resourceVersionMatch")
-        .unwrap_or_default();
-    let asked = request.query.number("resourceVersion")?;
+    let query = &request.query;
+    let matching = query.get("resourceVersionMatch").unwrap_or_default();
+    let given = query.get("resourceVersion").unwrap_or_default();
+    let field = "resourceVersionMatch";
+    let forbidden = |why: &str| {
+        Err(refuse::invalid_options(
+            &request.method,
+            Cause::forbidden(field, why),
+        ))
+    };
+    if query.get("sendInitialEvents").is_some() {
+        let why = "sendInitialEvents is forbidden for list";
+        let cause = Cause::forbidden("sendInitialEvents", why);
+        return Err(refuse::invalid_options(&request.method, cause));
+    }
+    match (matching, given) {
+        ("", _) => {}
+        (_, "") => {
+            return forbidden(
+                "resourceVersionMatch is forbidden unless resourceVersion is provided",
+            );
+        }
+        ("Exact", "0") => {
+            return forbidden(
+                "resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"",
+            );
+        }
+        ("Exact" | "NotOlderThan", _) => {}
+        (other, _) => {
+            let accepted = r#""Exact", "NotOlderThan", """#;
+            let cause = Cause::unsupported(field, &json!(other), accepted);
+            return Err(refuse::invalid_options(&request.method, cause));
+        }
+    }
+    let asked = revision_in(request)
+        .map_err(|why| refuse::bad_request(&format!("invalid resource version: {why}")))?;
     match (matching, asked) {
-        (_, None) if !matching.is_empty() => Err(refuse::bad_request(
-            "resourceVersionMatch is forbidden unless resourceVersion is provided",
-        )),
         (_, Some(asked)) if asked > current => Err(refuse::too_new(asked, current)),
         ("Exact", Some(asked)) if asked < current => Err(refuse::expired(asked, current)),
         _ => Ok(()),
     }
+}
+
+/// Nobody can read what is not there yet.
+pub(super) fn check_not_ahead(request: &Request, current: u64) -> Result<(), Refusal> {
+    match revision_in(request) {
+        Ok(Some(asked)) if asked > current => Err(refuse::too_new(asked, current)),
+        _ => Ok(()),
+    }
+}
+
+/// The query's resourceVersion, or what is wrong with it.
+pub(super) fn revision_in(request: &Request) -> Result<Option<u64>, String> {
+    let given = request.query.get("resourceVersion").unwrap_or_default();
+    if given.is_empty() {
+        return Ok(None);
+    }
+    given.parse().map(Some).map_err(|_| {
+        format!("resourceVersion: Invalid value: {given:?}: strconv.ParseUint: parsing {given:?}: invalid syntax")
+    })
 }

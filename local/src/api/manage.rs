@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use self::entries::{APPLY, Entries, Entry, UPDATE, Who};
 use self::form::Node;
 use self::set::Set;
-use self::walk::{Difference, difference, fields_of, merged, undeclared, without};
+use self::walk::{Difference, difference, fields_of, merged, misfit, without};
 use super::crd::stamp;
 use super::kinds::Kind;
 use super::object::{metadata_mut, text, uid};
@@ -61,7 +61,7 @@ impl Writer {
         if given.len() > LONGEST_NAME {
             let why = format!("may not be more than {LONGEST_NAME} bytes");
             let cause = Cause::too_long("fieldManager", &why);
-            return Err(refuse::invalid_options(cause));
+            return Err(refuse::invalid_options(&request.method, cause));
         }
         let name = match given {
             "" => request.client.split('/').next().unwrap_or_default(),
@@ -102,7 +102,13 @@ pub(super) fn track(
     writer: &Writer,
 ) {
     let nothing = json!({});
+    let change = difference(Node::of(kind), old.unwrap_or(&nothing), new);
     let kept = || old.map_or(Value::Null, |old| old["metadata"]["managedFields"].clone());
+    let untouched = given.is_null() || given == kept();
+    if old.is_some() && untouched && change.changed.is_empty() && change.removed.is_empty() {
+        put(new, kept());
+        return;
+    }
     // Whoever sends an empty list wants to begin anew; whoever sends none knows nothing of managers.
     let is_reset = given == json!([]) || given == json!([{}]);
     let entries = match Entries::read(&given) {
@@ -115,8 +121,7 @@ pub(super) fn track(
         metadata_mut(new).shift_remove("managedFields");
         return;
     }
-    let entries = updated(kind, old.unwrap_or(&nothing), new, entries, writer);
-    put(new, entries.written());
+    put(new, updated(kind, change, entries, writer).written());
 }
 
 /// Is `new` what `old` was, but for when who managed it last?
@@ -163,14 +168,7 @@ fn put(object: &mut Value, managed: Value) {
     }
 }
 
-fn updated(
-    kind: &Kind,
-    old: &Value,
-    new: &Value,
-    mut entries: Entries,
-    writer: &Writer,
-) -> Entries {
-    let mut change = difference(Node::of(kind), old, new);
+fn updated(kind: &Kind, mut change: Difference, mut entries: Entries, writer: &Writer) -> Entries {
     if change.changed.is_empty() && change.removed.is_empty() {
         return entries;
     }
@@ -206,7 +204,6 @@ pub(super) struct Application<'a> {
 /// The object after an apply, its managers included.
 pub(super) fn apply(application: &Application<'_>) -> Result<Value, Refusal> {
     let kind = application.kind;
-    check(application)?;
     let nothing = json!({"apiVersion": kind.api_version(), "kind": kind.kind});
     let live = application.live.unwrap_or(&nothing);
     let mut before = live.clone();
@@ -217,7 +214,8 @@ pub(super) fn apply(application: &Application<'_>) -> Result<Value, Refusal> {
             name: BEFORE.to_owned(),
             ..application.writer.clone()
         };
-        entries = updated(kind, &nothing, &before, entries, &first);
+        let all = difference(Node::of(kind), &nothing, &before);
+        entries = updated(kind, all, entries, &first);
     }
     let (mut after, mut entries) = laid_over(application, &before, entries)?;
     let who = application.writer.who(APPLY, kind);
@@ -230,14 +228,16 @@ pub(super) fn apply(application: &Application<'_>) -> Result<Value, Refusal> {
     Ok(after)
 }
 
-fn check(application: &Application<'_>) -> Result<(), Refusal> {
-    let Application { kind, config, .. } = application;
-    let version = text(config, "/apiVersion");
-    if version != kind.api_version() {
-        return Err(refuse::bad_request(&format!(
-            "Incorrect version specified in apply patch. Specified patch version: {version}, expected: {}",
-            kind.api_version()
-        )));
+/// What stands against applying a configuration, whatever is there.
+pub(super) fn check(kind: &Kind, config: &Value) -> Result<(), Refusal> {
+    let named = |version: &str, kind: &str| match version.split_once('/') {
+        Some(_) => format!("{version}, Kind={kind}"),
+        None => format!("/{version}, Kind={kind}"),
+    };
+    let (version, given) = (text(config, "/apiVersion"), text(config, "/kind"));
+    if version != kind.api_version() || given != kind.kind {
+        let why = format!("invalid object type: {}", named(version, given));
+        return Err(refuse::bad_request(&why));
     }
     if config["metadata"]
         .get("managedFields")
@@ -245,19 +245,15 @@ fn check(application: &Application<'_>) -> Result<(), Refusal> {
     {
         return Err(refuse::bad_request("metadata.managedFields must be nil"));
     }
-    if let Some(field) = undeclared(Node::of(kind), config, "") {
-        let place = format!(
-            "{}/{}; {}, Kind={}",
-            text(config, "/metadata/namespace"),
-            text(config, "/metadata/name"),
-            kind.api_version(),
-            kind.kind
-        );
-        return Err(refuse::untyped(&format!(
-            "failed to create typed patch object ({place}): {field}: field not declared in schema"
-        )));
-    }
-    Ok(())
+    let Some(why) = misfit(Node::of(kind), config, "") else {
+        return Ok(());
+    };
+    Err(refuse::plain(&format!(
+        "failed to create typed patch object ({}/{}; {}): {why}",
+        text(config, "/metadata/namespace"),
+        text(config, "/metadata/name"),
+        named(version, given),
+    )))
 }
 
 fn laid_over(
@@ -359,7 +355,7 @@ pub(super) fn check_applied(request: &Request) -> Result<(), Refusal> {
     match request.query.get("fieldManager").unwrap_or_default() {
         "" => {
             let cause = Cause::required("fieldManager", "is required for apply patch");
-            Err(refuse::invalid_options(cause))
+            Err(refuse::invalid_options(&request.method, cause))
         }
         _ => Ok(()),
     }

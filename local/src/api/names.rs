@@ -46,11 +46,11 @@ pub(super) fn check(kind: &Kind, name: &str) -> Option<Cause> {
     (!fine).then(|| Cause::invalid("metadata.name", &Value::String(name.to_owned()), why))
 }
 
-const LABEL: &str = "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')";
+pub(super) const LABEL: &str = "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')";
 const SERVICE: &str = "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic character, and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', regex used for validation is '[a-z]([-a-z0-9]*[a-z0-9])?')";
 const SUBDOMAIN: &str = "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')";
 
-fn is_label(text: &str) -> bool {
+pub(super) fn is_label(text: &str) -> bool {
     let inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     !text.is_empty()
         && text.len() <= 63
@@ -59,7 +59,7 @@ fn is_label(text: &str) -> bool {
         && !text.ends_with('-')
 }
 
-fn is_subdomain(text: &str) -> bool {
+pub(super) fn is_subdomain(text: &str) -> bool {
     let inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     let part = |part: &str| {
         !part.is_empty()
@@ -68,33 +68,4 @@ fn is_subdomain(text: &str) -> bool {
             && !part.ends_with('-')
     };
     text.len() <= 253 && text.split('.').all(part)
-}
-
-/// What is wrong with the keys and values of labels, if anything.
-pub(super) fn check_labels(labels: &Value) -> Vec<Cause> {
-    let pairs = labels.as_object().into_iter().flatten();
-    pairs
-        .filter_map(|(key, value)| check_label(key, value))
-        .collect()
-}
-
-fn check_label(key: &str, value: &Value) -> Option<Cause> {
-    let field = "metadata.labels";
-    let (prefix, name) = key
-        .split_once('/')
-        .map_or((None, key), |(p, name)| (Some(p), name));
-    if !is_name_part(name) || name.is_empty() || !prefix.is_none_or(is_subdomain) {
-        let why = "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character, with an optional DNS subdomain prefix and '/'";
-        return Some(Cause::invalid(field, &Value::String(key.to_owned()), why));
-    }
-    let why = "a valid label must be an empty string or consist of at most 63 alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character";
-    (!value.as_str().is_some_and(is_name_part)).then(|| Cause::invalid(field, value, why))
-}
-
-fn is_name_part(text: &str) -> bool {
-    let end = |c: char| c.is_ascii_alphanumeric();
-    let inner = |c: char| end(c) || "-_.".contains(c);
-    text.len() <= 63
-        && text.chars().all(inner)
-        && text.is_empty() | (text.starts_with(end) && text.ends_with(end))
 }

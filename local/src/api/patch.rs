@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::answer::present;
 use super::create::{self, Creation};
-use super::kinds::Kind;
+use super::kinds::{Kind, Origin};
 use super::manage::{self, Application, Writer};
 use super::object::{metadata_mut, name, namespace, revision, text};
 use super::refuse::{self, Cause, Refusal};
@@ -38,7 +38,8 @@ pub(super) fn patch(
     }
     if request.query.flag("force") {
         let why = "may not be specified for non-apply patch";
-        return Err(refuse::invalid_options(Cause::forbidden("force", why)));
+        let cause = Cause::forbidden("force", why);
+        return Err(refuse::invalid_options(&request.method, cause));
     }
     let old = state.find(kind, &target.namespace, &target.name)?;
     let patched = patched(request, kind, present(kind, &old).into_owned())?;
@@ -47,9 +48,24 @@ pub(super) fn patch(
         return Err(refuse::conflict(kind, &target.name, refuse::STALE));
     }
     let mut patched = patched;
+    check_type(request, kind, &patched)?;
     // A patch may take the revision away; what it was made from is still what it changes.
     patched["metadata"]["resourceVersion"] = Value::String(revision(&old).to_string());
     update::update(state, &Update::of(request, target)?, patched)
+}
+
+/// Strategic patches are typed themselves; of the others Kubernetes shows what came out.
+fn check_type(request: &Request, kind: &Kind, patched: &Value) -> Result<(), Refusal> {
+    let Origin::BuiltIn(shape) = &kind.origin else {
+        return Ok(());
+    };
+    if media_type(&request.content_type) == STRATEGIC {
+        return Ok(());
+    }
+    match shape(patched.clone()) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(refuse::patched_wrong(patched, &error.to_string())),
+    }
 }
 
 /// Server-side apply.
@@ -58,6 +74,7 @@ fn applied(state: &mut State, request: &Request, target: &Target) -> Result<Outc
     manage::check_applied(request)?;
     let mut config = configuration(request)?;
     check_names(target, &config)?;
+    manage::check(kind, &config)?;
     let live = state.get(kind, &target.namespace, &target.name).cloned();
     let live = live.as_deref().map(|live| present(kind, live).into_owned());
     if live.is_none() && !target.subresource.is_empty() {
@@ -81,10 +98,8 @@ fn applied(state: &mut State, request: &Request, target: &Target) -> Result<Outc
     let given = text(&config, "/metadata/resourceVersion");
     let Some(live) = &live else {
         manage::check_new(kind, &target.name, &config)?;
-        if !given.is_empty() {
-            return Err(refuse::not_found(kind, &target.name));
-        }
-        let object = manage::apply(&application)?;
+        let mut object = manage::apply(&application)?;
+        metadata_mut(&mut object).shift_remove("resourceVersion");
         return create::create(state, &Creation::of(request, target)?.applied(), object);
     };
     if !given.is_empty() && given != text(live, "/metadata/resourceVersion") {
@@ -140,7 +155,8 @@ pub(super) fn patched(request: &Request, kind: &Kind, object: Value) -> Result<V
         STRATEGIC if kind.custom().is_none() => {
             strategic::merge(kind, object, &patch_object(request)?)?
         }
-        other => return Err(refuse::unsupported_media_type(other, &accepted)),
+        STRATEGIC | APPLY => return Err(refuse::unsupported_media_type(&accepted)),
+        _ => return Err(refuse::no_patch()),
     };
     if patched.is_object() && patched["metadata"].is_object() {
         Ok(patched)
@@ -153,21 +169,32 @@ pub(super) fn patched(request: &Request, kind: &Kind, object: Value) -> Result<V
 
 fn patch_object(request: &Request) -> Result<Value, Refusal> {
     let patch: Value = serde_json::from_slice(&request.body)
-        .map_err(|error| refuse::bad_request(&format!("the patch is not JSON: {error}")))?;
+        .map_err(|error| refuse::bad_request(&format!("error decoding patch: {error}")))?;
     if patch.is_object() {
         Ok(patch)
     } else {
-        Err(refuse::bad_request("the patch must be one JSON object"))
+        Err(refuse::bad_request(
+            "error decoding patch: it must be one JSON object",
+        ))
     }
 }
 
 fn json_patch(request: &Request, mut object: Value) -> Result<Value, Refusal> {
-    let patch: json_patch::Patch = serde_json::from_slice(&request.body)
-        .map_err(|error| refuse::bad_request(&format!("the patch is not a JSON patch: {error}")))?;
-    json_patch::patch(&mut object, &patch).map_err(|error| {
-        let message =
-            format!("the server rejected our request due to an error in our request: {error}");
-        Box::new(kube::core::Status::failure(&message, "Invalid").with_code(422))
-    })?;
+    let patch: Value = serde_json::from_slice(&request.body)
+        .map_err(|error| refuse::bad_request(&format!("error decoding patch: {error}")))?;
+    if !patch.is_array() {
+        return Err(refuse::bad_request(
+            "error decoding patch: it must be a list of operations",
+        ));
+    }
+    // Kubernetes says no more than this of an operation that cannot be done.
+    let rejected = |error: &dyn std::fmt::Display| {
+        tracing::debug!(%error, "a JSON patch was rejected");
+        let message = "the server rejected our request due to an error in our request";
+        Box::new(kube::core::Status::failure(message, "Invalid").with_code(422))
+    };
+    let patch: json_patch::Patch =
+        serde_json::from_value(patch).map_err(|error| rejected(&error))?;
+    json_patch::patch(&mut object, &patch).map_err(|error| rejected(&error))?;
     Ok(object)
 }

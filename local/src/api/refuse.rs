@@ -18,6 +18,11 @@ pub(super) struct Cause {
 }
 
 impl Cause {
+    /// What the message says after the value.
+    pub(super) fn why(&self) -> &str {
+        self.message.splitn(3, ": ").nth(2).unwrap_or_default()
+    }
+
     pub(super) fn invalid(field: &str, value: &serde_json::Value, why: &str) -> Self {
         let message = format!("Invalid value: {value}: {why}");
         Self {
@@ -150,67 +155,93 @@ pub(super) const STALE: &str =
 
 /// 422 with every cause.
 pub(super) fn invalid(kind: &Kind, name: &str, causes: Vec<Cause>) -> Refusal {
-    let listed: Vec<String> = causes
-        .iter()
-        .map(|cause| format!("{}: {}", cause.field, cause.message))
-        .collect();
-    let listed = match listed.as_slice() {
-        [one] => one.clone(),
-        many => format!("[{}]", many.join(", ")),
-    };
-    let subject = if kind.group.is_empty() {
-        kind.kind.clone()
-    } else {
-        format!("{}.{}", kind.kind, kind.group)
-    };
-    let mut status = refusal(
-        422,
-        "Invalid",
-        &format!("{subject} \"{name}\" is invalid: {listed}"),
-    );
-    let mut details = about(kind, name);
-    details.kind.clone_from(&kind.kind);
-    details.causes = causes
-        .into_iter()
-        .map(|cause| StatusCause {
-            reason: cause.reason.to_owned(),
-            message: cause.message,
-            field: cause.field,
-        })
-        .collect();
-    status.details = Some(details);
-    status
+    invalid_of(&kind.group, &kind.kind, name, causes)
 }
 
-/// 422 for what the query of a patch says.
-pub(super) fn invalid_options(cause: Cause) -> Refusal {
-    let message = format!(
-        "PatchOptions.meta.k8s.io \"\" is invalid: {}: {}",
-        cause.field, cause.message
-    );
+/// The same for a kind that nobody keeps.
+pub(super) fn invalid_of(group: &str, kind: &str, name: &str, causes: Vec<Cause>) -> Refusal {
+    let subject = match group {
+        "" => kind.to_owned(),
+        group => format!("{kind}.{group}"),
+    };
+    let message = format!("{subject} \"{name}\" is invalid: {}", listed(&causes));
     let mut status = refusal(422, "Invalid", &message);
     status.details = Some(StatusDetails {
-        name: String::new(),
-        group: "meta.k8s.io".to_owned(),
-        kind: "PatchOptions".to_owned(),
-        uid: String::new(),
-        causes: vec![StatusCause {
-            reason: cause.reason.to_owned(),
-            message: cause.message,
-            field: cause.field,
-        }],
-        retry_after_seconds: 0,
+        name: name.to_owned(),
+        group: group.to_owned(),
+        kind: kind.to_owned(),
+        causes: causes.into_iter().map(told).collect(),
+        ..nothing()
     });
     status
 }
 
-/// 422 for an object that is asked for and not kept.
-pub(super) fn invalid_as(kind: &str, name: &str, cause: Cause) -> Refusal {
-    let message = format!(
-        "{kind} \"{name}\" is invalid: {}: {}",
-        cause.field, cause.message
-    );
-    refusal(422, "Invalid", &message)
+/// 422 for a patch that leaves an object that is none of its kind.
+pub(super) fn patched_wrong(object: &serde_json::Value, why: &str) -> Refusal {
+    let text = serde_json::Value::String(object.to_string());
+    let cause = Cause::invalid("patch", &text, why);
+    let message = format!(" \"\" is invalid: {}: {}", cause.field, cause.message);
+    let mut status = refusal(422, "Invalid", &message);
+    status.details = Some(StatusDetails {
+        causes: vec![told(cause)],
+        ..nothing()
+    });
+    status
+}
+
+/// 422 for the options of a request: what its query says, or the body of a delete.
+pub(super) fn invalid_options(method: &http::Method, cause: Cause) -> Refusal {
+    invalid_options_all(method, vec![cause])
+}
+
+/// The same, with every cause.
+pub(super) fn invalid_options_all(method: &http::Method, causes: Vec<Cause>) -> Refusal {
+    let kind = match method.as_str() {
+        "POST" => "CreateOptions",
+        "PUT" => "UpdateOptions",
+        "PATCH" => "PatchOptions",
+        "DELETE" => "DeleteOptions",
+        _ => "ListOptions",
+    };
+    let message = format!("{kind}.meta.k8s.io \"\" is invalid: {}", listed(&causes));
+    let mut status = refusal(422, "Invalid", &message);
+    status.details = Some(StatusDetails {
+        group: "meta.k8s.io".to_owned(),
+        kind: kind.to_owned(),
+        causes: causes.into_iter().map(told).collect(),
+        ..nothing()
+    });
+    status
+}
+
+fn listed(causes: &[Cause]) -> String {
+    let listed: Vec<String> = causes
+        .iter()
+        .map(|cause| format!("{}: {}", cause.field, cause.message))
+        .collect();
+    match listed.as_slice() {
+        [one] => one.clone(),
+        many => format!("[{}]", many.join(", ")),
+    }
+}
+
+fn told(cause: Cause) -> StatusCause {
+    StatusCause {
+        reason: cause.reason.to_owned(),
+        message: cause.message,
+        field: cause.field,
+    }
+}
+
+fn nothing() -> StatusDetails {
+    StatusDetails {
+        name: String::new(),
+        group: String::new(),
+        kind: String::new(),
+        uid: String::new(),
+        causes: Vec::new(),
+        retry_after_seconds: 0,
+    }
 }
 
 /// 409 for an apply that would change what others manage: each with the paths of what is theirs.
@@ -243,18 +274,14 @@ pub(super) fn apply_conflict(conflicts: &[(String, Vec<String>)]) -> Refusal {
     };
     let mut status = refusal(409, "Conflict", &message);
     status.details = Some(StatusDetails {
-        name: String::new(),
-        group: String::new(),
-        kind: String::new(),
-        uid: String::new(),
         causes,
-        retry_after_seconds: 0,
+        ..nothing()
     });
     status
 }
 
-/// 500 for a configuration that does not fit its type, as Kubernetes answers it.
-pub(super) fn untyped(message: &str) -> Refusal {
+/// 500 without a reason, as Kubernetes answers what it has no better word for.
+pub(super) fn plain(message: &str) -> Refusal {
     refusal(500, "", message)
 }
 
@@ -324,10 +351,29 @@ pub(super) fn too_large(limit: usize) -> Refusal {
     refusal(413, "RequestEntityTooLarge", &message)
 }
 
-/// 415.
-pub(super) fn unsupported_media_type(got: &str, accepted: &str) -> Refusal {
+/// 415 for a patch of no known kind.
+pub(super) fn no_patch() -> Refusal {
+    refusal(415, "UnsupportedMediaType", "415: Unsupported Media Type")
+}
+
+/// 409 for a delete that was meant for another object of this name, or for another version of it.
+pub(super) fn precondition(kind: &Kind, name: &str, why: &str) -> Refusal {
     let message = format!(
-        "the body of the request was in an unknown format ({got}) - accepted media types include: {accepted}"
+        "Operation cannot be fulfilled on {} \"{name}\": {why}",
+        kind.kind
+    );
+    let mut status = refusal(409, "Conflict", &message);
+    status.details = Some(StatusDetails {
+        kind: kind.kind.clone(),
+        ..about(kind, name)
+    });
+    status
+}
+
+/// 415.
+pub(super) fn unsupported_media_type(accepted: &str) -> Refusal {
+    let message = format!(
+        "the body of the request was in an unknown format - accepted media types include: {accepted}"
     );
     refusal(415, "UnsupportedMediaType", &message)
 }

@@ -111,7 +111,7 @@ impl Query {
         };
         text.parse().map(Some).map_err(|_| {
             refuse::bad_request(&format!(
-                "{key}={text:?} in the query: a whole number is wanted"
+                "strconv.ParseInt: parsing {text:?}: invalid syntax"
             ))
         })
     }

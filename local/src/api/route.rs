@@ -62,7 +62,7 @@ async fn dispatch(server: &Arc<ApiServer>, request: &Request) -> Result<Answer, 
         return logs::read(server, request, &target.namespace, &target.name).await;
     }
     let answered = verb(server, request, &target);
-    if request.method != Method::GET && server.state().take_unswept() {
+    if request.method != Method::GET && server.state().belongings.has_suspects() {
         server.garbage.notify_one();
     }
     answered
@@ -140,7 +140,7 @@ fn verb(server: &Arc<ApiServer>, request: &Request, target: &Target) -> Result<A
         ("", true, "DELETE") => delete::collection(server, request, target),
         ("" | "status", false, "GET") if target.has_subresource() => get(server, request, target),
         ("" | "status", false, "PUT") if target.has_subresource() => {
-            let object = create::body_of(request)?;
+            let object = create::object_of(request, &target.kind)?;
             let mut state = server.state();
             let update = Update::of(request, target)?;
             let outcome = update::update(&mut state, &update, object)?;
@@ -208,7 +208,7 @@ fn create_verb(
     if target.kind.namespaced && target.namespace.is_empty() {
         return Err(refuse::method_not_allowed());
     }
-    let object = create::body_of(request)?;
+    let object = create::object_of(request, &target.kind)?;
     let creation = Creation::of(request, target)?;
     let outcome = create::create(&mut server.state(), &creation, object)?;
     shown(request, target, StatusCode::CREATED, &outcome)
@@ -217,8 +217,13 @@ fn create_verb(
 fn get(server: &ApiServer, request: &Request, target: &Target) -> Result<Answer, Refusal> {
     let form = Form::accepted(&request.accept)?;
     let state = server.state();
+    list::check_not_ahead(request, state.revision())?;
     let object = state.find(&target.kind, &target.namespace, &target.name)?;
     drop(state);
+    if form == Form::Plain {
+        let text = answer::present(&target.kind, &object).to_string();
+        return Ok(answer::json_text(StatusCode::OK, text));
+    }
     let value = in_form(request, &target.kind, form, &object);
     Ok(answer::json(StatusCode::OK, &value))
 }

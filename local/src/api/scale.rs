@@ -32,6 +32,13 @@ pub(super) fn answer(
         "PATCH" => patch::patched(request, &target.kind, shown)?,
         _ => return Err(refuse::method_not_allowed()),
     };
+    let given = text(&wanted, "/metadata/name");
+    if !given.is_empty() && given != target.name {
+        return Err(refuse::bad_request(&format!(
+            "the name of the object ({given}) does not match the name on the URL ({})",
+            target.name
+        )));
+    }
     let given = text(&wanted, "/metadata/resourceVersion");
     if !given.is_empty() && given != revision(&object).to_string() {
         return Err(refuse::conflict(&target.kind, &target.name, refuse::STALE));
@@ -40,7 +47,13 @@ pub(super) fn answer(
     if replicas.as_i64().is_none_or(|replicas| replicas < 0) {
         let why = "must be greater than or equal to 0";
         let cause = refuse::Cause::invalid("spec.replicas", &replicas, why);
-        return Err(refuse::invalid(&target.kind, &target.name, vec![cause]));
+        let causes = vec![cause];
+        return Err(refuse::invalid_of(
+            "autoscaling",
+            "Scale",
+            &target.name,
+            causes,
+        ));
     }
     let mut changed = Value::clone(&object);
     let path: Vec<&str> = scale.spec.iter().map(String::as_str).collect();

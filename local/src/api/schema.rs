@@ -173,6 +173,17 @@ impl Schema {
         !self.keep_unknown && matches!(self.additional, Additional::None)
     }
 
+    /// The name of the type of a plain value.
+    pub(super) fn plain(&self) -> Option<&'static str> {
+        match self.kind {
+            _ if self.int_or_string => None,
+            Some(Kind::String) => Some("string"),
+            Some(Kind::Boolean) => Some("boolean"),
+            Some(Kind::Integer | Kind::Number) => Some("number"),
+            Some(Kind::Object | Kind::Array) | None => None,
+        }
+    }
+
     pub(super) fn merges(&self) -> Merges {
         match self.kind {
             _ if self.int_or_string => Merges::Whole,

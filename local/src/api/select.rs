@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::kinds::Kind;
 use super::object::text;
 use super::refuse::{self, Refusal};
 
@@ -68,15 +69,22 @@ const SOMEWHERE: &[(&str, &[&str])] = &[
 ];
 
 impl Selector {
-    pub(super) fn parse(labels: &str, fields: &str, place: &str) -> Result<Self, Refusal> {
+    /// The selector of labels alone.
+    pub(super) fn of_labels(labels: &str) -> Result<Self, Refusal> {
         let labels = split_top(labels)
             .into_iter()
             .map(requirement)
             .collect::<Result<_, _>>()?;
+        let fields = Vec::new();
+        Ok(Self { labels, fields })
+    }
+
+    pub(super) fn parse(labels: &str, fields: &str, kind: &Kind) -> Result<Self, Refusal> {
+        let Self { labels, .. } = Self::of_labels(labels)?;
         let fields = fields
             .split(',')
             .filter(|part| !part.trim().is_empty())
-            .map(|part| field_test(part.trim(), place))
+            .map(|part| field_test(part.trim(), kind))
             .collect::<Result<_, _>>()?;
         Ok(Self { labels, fields })
     }
@@ -175,6 +183,10 @@ fn requirement(text: &str) -> Result<Requirement, Refusal> {
             _ => Err(wrong()),
         };
     }
+    if let [_, "in" | "notin", found, ..] = text.split_whitespace().collect::<Vec<_>>()[..] {
+        let why = format!("unable to parse requirement: found '{found}' expected: '('");
+        return Err(refuse::bad_request(&why));
+    }
     if let Some((name, value)) = text.split_once("!=") {
         return Ok(Requirement::NotIn(key(name)?, one(value)));
     }
@@ -187,13 +199,13 @@ fn requirement(text: &str) -> Result<Requirement, Refusal> {
     }
 }
 
-fn field_test(text: &str, place: &str) -> Result<FieldTest, Refusal> {
+fn field_test(text: &str, kind: &Kind) -> Result<FieldTest, Refusal> {
     let (field, value, equal) = if let Some((field, value)) = text.split_once("!=") {
         (field, value, false)
     } else if let Some((field, value)) = text.split_once("==").or_else(|| text.split_once('=')) {
         (field, value, true)
     } else {
-        let why = format!("invalid selector: {text:?}; can't understand it; use field=value");
+        let why = format!("invalid selector: '{text}'; can't understand '{text}'");
         return Err(refuse::bad_request(&why));
     };
     // The newer kind of Event calls its object differently; both are stored as the older one.
@@ -203,12 +215,20 @@ fn field_test(text: &str, place: &str) -> Result<FieldTest, Refusal> {
     } else {
         &older
     };
-    let here = SOMEWHERE
+    let mut here = SOMEWHERE
         .iter()
-        .filter(|(name, _)| *name == place)
-        .flat_map(|(_, all)| *all);
+        .filter(|(name, _)| *name == &*kind.place)
+        .flat_map(|(_, all)| *all)
+        .peekable();
+    let knows_more = here.peek().is_some() || kind.custom().is_some();
     if !EVERYWHERE.iter().chain(here).any(|known| *known == field) {
-        let why = format!("field label not supported: {field}");
+        let why = if knows_more {
+            format!("field label not supported: {field}")
+        } else {
+            format!(
+                "{field:?} is not a known field selector: only \"metadata.name\", \"metadata.namespace\""
+            )
+        };
         return Err(refuse::bad_request(&why));
     }
     let pointer = format!("/{}", field.replace('.', "/"));

@@ -8,10 +8,11 @@ use std::sync::Arc;
 use serde_json::Value;
 use tokio::sync::mpsc;
 
+use super::belongings::Belongings;
 use super::crd;
 use super::journal::{Entry, Journal};
 use super::kinds::{Kind, Kinds};
-use super::object::{is_deleting, list, metadata_mut, name, namespace};
+use super::object::{metadata_mut, name, namespace};
 use super::refuse::{self, Refusal};
 use super::select::Selector;
 
@@ -34,8 +35,8 @@ pub(super) struct State {
     history_limit: usize,
     watchers: Vec<Watcher>,
     journal: Option<Journal>,
-    /// Something changed that may leave the collector work.
-    unswept: bool,
+    /// Who owns what, and what the collector is to look at.
+    pub(super) belongings: Belongings,
 }
 
 /// What happened to an object.
@@ -114,7 +115,23 @@ impl State {
             history_limit,
             watchers: Vec::new(),
             journal: None,
-            unswept: true,
+            belongings: Belongings::default(),
+        }
+    }
+
+    /// The same objects and kinds, for a server of its own.
+    pub(super) fn fork(&self, random: fastrand::Rng) -> Self {
+        Self {
+            kinds: self.kinds.clone(),
+            random,
+            objects: self.objects.clone(),
+            revision: self.revision,
+            oldest: self.revision,
+            history: VecDeque::new(),
+            history_limit: self.history_limit,
+            watchers: Vec::new(),
+            journal: None,
+            belongings: self.belongings.clone(),
         }
     }
 
@@ -129,6 +146,11 @@ impl State {
                 Some(object) => objects.insert(key, Arc::new(object)),
                 None => objects.remove(&key),
             };
+        }
+        for (place, objects) in &self.objects {
+            for object in objects.values() {
+                self.belongings.put(place, None, object);
+            }
         }
         self.revision = revision;
         self.oldest = revision;
@@ -174,6 +196,32 @@ impl State {
             .collect()
     }
 
+    /// Is there nothing at all in a namespace?
+    pub(super) fn is_empty_namespace(&self, namespace: &str) -> bool {
+        let first = (namespace.to_owned(), String::new());
+        self.objects.values().all(|objects| {
+            let next = objects.range(first.clone()..).next();
+            next.is_none_or(|((of, _), _)| of != namespace)
+        })
+    }
+
+    /// The places of all objects in a namespace.
+    pub(super) fn contents(&self, namespace: &str) -> Vec<(Arc<str>, Key)> {
+        let first = (namespace.to_owned(), String::new());
+        let of_place = |(place, objects): (&Arc<str>, &BTreeMap<Key, Arc<Value>>)| {
+            let here = objects.range(first.clone()..).map(|(key, _)| key);
+            let here = here.take_while(|(of, _)| of == namespace);
+            here.map(|key| (place.clone(), key.clone()))
+                .collect::<Vec<_>>()
+        };
+        self.objects.iter().flat_map(of_place).collect()
+    }
+
+    /// What stands at a place, if anything does.
+    pub(super) fn at(&self, place: &str, key: &Key) -> Option<&Arc<Value>> {
+        self.objects.get(place)?.get(key)
+    }
+
     /// The objects of a place in one namespace, in the order of their names.
     pub(super) fn in_namespace(&self, place: &str, namespace: &str) -> Vec<Arc<Value>> {
         let Some(objects) = self.objects.get(place) else {
@@ -196,13 +244,8 @@ impl State {
         self.keep(kind, &key, Some(&object), revision)?;
         let objects = self.objects.entry(kind.place.clone()).or_default();
         let previous = objects.insert(key, object.clone());
-        let owned = |object: &Value| !list(object, "/metadata/ownerReferences").is_empty();
-        let concerns_owners = owned(&object) || previous.as_deref().is_some_and(owned);
-        let owners_changed = previous.as_ref().map(|previous| {
-            previous.pointer("/metadata/ownerReferences")
-                != object.pointer("/metadata/ownerReferences")
-        });
-        self.unswept |= is_deleting(&object) || (concerns_owners && owners_changed.unwrap_or(true));
+        self.belongings
+            .put(&kind.place, previous.as_deref(), &object);
         let action = if previous.is_some() {
             Action::Modified
         } else {
@@ -233,7 +276,8 @@ impl State {
         let mut gone = object.clone();
         stamp_revision(&mut gone, revision);
         let gone = Arc::new(gone);
-        self.unswept = true;
+        self.belongings
+            .remove(&kind.place, previous.as_deref().unwrap_or(&gone));
         if kind.is_crd() {
             self.kinds.forget(name(object));
         }
@@ -282,6 +326,8 @@ impl State {
         match crd::kinds_of(&crd, definition) {
             Ok(kinds) if !crd::is_taken(definition, &self.kinds) => {
                 self.kinds.define(name(definition), kinds);
+                // An owner of a kind that nobody knew is now known to be gone, or not.
+                self.belongings.suspect_all();
             }
             Ok(_) => {}
             Err(status) => {
@@ -322,11 +368,6 @@ impl State {
         let (queue, changes) = mpsc::channel(WATCHER_QUEUE);
         self.watchers.push(Watcher { interest, queue });
         (missed, changes)
-    }
-
-    /// Whether the collector has anything to look for since it was last asked.
-    pub(super) fn take_unswept(&mut self) -> bool {
-        std::mem::take(&mut self.unswept)
     }
 
     /// Closes every watch, as a server that restarts does.

@@ -46,8 +46,8 @@ impl Options {
     }
 }
 
-/// A column of a built-in kind: its title (with a `+` where only `-o wide` shows it), and the cell
-/// of an object.
+/// A column of a built-in kind: its title (with a `+` where only `-o wide` shows it, a `#` where it
+/// is a number, an `@` where it is a time), and the cell of an object.
 type BuiltIn = (&'static str, fn(&Value, Timestamp) -> Value);
 
 /// A table of objects of one kind.
@@ -103,8 +103,13 @@ fn definition_of(title: &str) -> Value {
     let (title, priority) = title
         .strip_prefix('+')
         .map_or((title, 0), |title| (title, 1));
+    let (title, kind) = match (title.strip_prefix('#'), title.strip_prefix('@')) {
+        (Some(title), _) => (title, "integer"),
+        (_, Some(title)) => (title, "date"),
+        _ => (title, "string"),
+    };
     let format = if title == "Name" { "name" } else { "" };
-    definition(title, "string", format, priority)
+    definition(title, kind, format, priority)
 }
 
 fn custom_definitions(columns: &[Column]) -> Vec<Value> {
@@ -163,6 +168,8 @@ fn built_in(kind: &Kind) -> &'static [BuiltIn] {
         ("apps", "Deployment") => workload::DEPLOYMENT,
         ("batch", "Job") => workload::JOB,
         ("", "PodTemplate") => workload::POD_TEMPLATE,
+        ("policy", _) => workload::BUDGET,
+        ("autoscaling", _) => workload::AUTOSCALER,
         ("", "Service") => cluster::SERVICE,
         ("", "Namespace") => cluster::NAMESPACE,
         ("", "Node") => cluster::NODE,

@@ -26,7 +26,7 @@ use super::server::ApiServer;
 use super::store::State;
 
 /// The audience of a token that names none.
-const OWN_AUDIENCE: &str = "https://kubernetes.default.svc.cluster.local";
+const OWN_AUDIENCE: &str = "https://kubernetes.default.svc";
 /// The seconds that a token is good for where the request does not say.
 const LASTS: i64 = 3600;
 /// Kubernetes gives no shorter and no longer ones.
@@ -85,7 +85,7 @@ pub(super) fn give(
         spec.audiences.push(OWN_AUDIENCE.to_owned());
     }
     let seconds = spec.expiration_seconds.unwrap_or(LASTS);
-    check_seconds(target, seconds)?;
+    check_seconds(seconds)?;
     let mut state = server.state();
     let account = state.find(&target.kind, &target.namespace, &target.name)?;
     let bound = spec
@@ -127,7 +127,7 @@ fn read<T: serde::de::DeserializeOwned + Default>(spec: Value) -> Result<T, Refu
         .map_err(|error| refuse::bad_request(&format!("the spec cannot be read: {error}")))
 }
 
-fn check_seconds(target: &Target, seconds: i64) -> Result<(), Refusal> {
+fn check_seconds(seconds: i64) -> Result<(), Refusal> {
     let why = if seconds < SHORTEST {
         "may not specify a duration less than 10 minutes"
     } else if seconds > LONGEST {
@@ -136,11 +136,8 @@ fn check_seconds(target: &Target, seconds: i64) -> Result<(), Refusal> {
         return Ok(());
     };
     let cause = Cause::invalid("spec.expirationSeconds", &json!(seconds), why);
-    Err(refuse::invalid_as(
-        "TokenRequest.authentication.k8s.io",
-        &target.name,
-        cause,
-    ))
+    let group = "authentication.k8s.io";
+    Err(refuse::invalid_of(group, "TokenRequest", "", vec![cause]))
 }
 
 /// What a token goes with must be there.
@@ -156,7 +153,7 @@ fn bind(
         .cloned();
     let Some(kind) = kind else {
         let why = format!(
-            "cannot bind token to object of type {}: Pod and Secret are accepted",
+            "cannot bind token to object of type /v1, Kind={}",
             bound.kind
         );
         return Err(refuse::bad_request(&why));
@@ -238,7 +235,7 @@ pub(super) fn review(server: &ApiServer, request: &Request) -> Result<Answer, Re
     review["apiVersion"] = json!("authentication.k8s.io/v1");
     review["status"] = match judged {
         Ok(status) => status,
-        Err(why) => json!({"user": {}, "error": format!("[invalid bearer token, {why}]")}),
+        Err(why) => json!({"user": {}, "error": why}),
     };
     Ok(answer::json(StatusCode::CREATED, &review))
 }
@@ -249,9 +246,10 @@ fn judge(
     wanted: &[String],
     now: Timestamp,
 ) -> Result<Value, String> {
-    let token = token.ok_or("this server has not given it")?;
+    let invalid = |why: &str| format!("[invalid bearer token, {why}]");
+    let token = token.ok_or("invalid bearer token")?;
     if token.expires <= now {
-        return Err("service account token has expired".to_owned());
+        return Err(invalid("service account token has expired"));
     }
     let is_there = |plural: &str, name: &str, wanted: &str| {
         let kind = state.kinds.find("", "v1", plural);
@@ -261,12 +259,12 @@ fn judge(
         })
     };
     if !is_there("serviceaccounts", &token.account, &token.account_uid) {
-        return Err("service account token has been invalidated".to_owned());
+        return Err(invalid("service account token has been invalidated"));
     }
     if let Some((kind, name, uid)) = &token.bound
         && !is_there(&format!("{}s", kind.to_lowercase()), name, uid)
     {
-        return Err("service account token has been invalidated".to_owned());
+        return Err(invalid("service account token has been invalidated"));
     }
     let shared: Vec<&String> = token
         .audiences
@@ -274,10 +272,10 @@ fn judge(
         .filter(|one| wanted.contains(one))
         .collect();
     if shared.is_empty() {
-        return Err(format!(
+        return Err(invalid(&format!(
             "token audiences {:?} is invalid for the target audiences {wanted:?}",
             token.audiences
-        ));
+        )));
     }
     let mut user = json!({
         "username": format!("system:serviceaccount:{}:{}", token.namespace, token.account),

@@ -25,6 +25,8 @@ pub(super) struct Update {
     name: String,
     /// Through `/status`: nothing else changes.
     status: bool,
+    /// By a patch, which has no preconditions of its own.
+    patched: bool,
     validation: FieldValidation,
     dry: bool,
     /// Who writes. Without one the object says itself who manages it.
@@ -39,6 +41,7 @@ impl Update {
             namespace: target.namespace.clone(),
             name: target.name.clone(),
             status: target.subresource == "status",
+            patched: request.method == http::Method::PATCH,
             validation: FieldValidation::of(request)?,
             dry: dry_run(request)?,
             writer: Some(Writer::of(request, &target.subresource)?),
@@ -63,6 +66,7 @@ impl Update {
             namespace,
             name,
             status: false,
+            patched: false,
             validation,
             dry: false,
             writer: None,
@@ -141,10 +145,9 @@ fn check_identity(update: &Update, old: &Value, object: &Value) -> Result<(), Re
     }
     let namespace = text(object, "/metadata/namespace");
     if !namespace.is_empty() && namespace != update.namespace {
-        return Err(refuse::bad_request(&format!(
-            "the namespace of the object ({namespace}) does not match the namespace on the request ({})",
-            update.namespace
-        )));
+        return Err(refuse::bad_request(
+            "the namespace of the provided object does not match the namespace sent on the request",
+        ));
     }
     let version = text(object, "/metadata/resourceVersion");
     if version.is_empty() && kind.custom().is_some() {
@@ -156,6 +159,11 @@ fn check_identity(update: &Update, old: &Value, object: &Value) -> Result<(), Re
         return Err(refuse::conflict(kind, &update.name, refuse::STALE));
     }
     let given = uid(object);
+    if !given.is_empty() && given != uid(old) && update.patched {
+        let given = &object["metadata"]["uid"];
+        let cause = Cause::invalid("metadata.uid", given, "field is immutable");
+        return Err(refuse::invalid(kind, &update.name, vec![cause]));
+    }
     if !given.is_empty() && given != uid(old) {
         let why = format!(
             "Precondition failed: UID in precondition: {given}, UID in object meta: {}",

@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 use super::answer::{self, Answer, Form};
 use super::kinds::Kind;
 use super::list;
-use super::refuse::{self, Refusal};
+use super::refuse::{self, Cause, Refusal};
 use super::request::Request;
 use super::route::Target;
 use super::server::ApiServer;
@@ -55,13 +55,13 @@ pub(super) fn watch(
 ) -> Result<Answer, Refusal> {
     let form = Form::accepted(&request.accept)?;
     let interest = list::interest(request, target)?;
-    let start = Start::of(request)?;
     let timeout = request
         .query
         .number("timeoutSeconds")?
         .filter(|seconds| *seconds > 0);
     let timeout = timeout.map_or(LONGEST, |seconds| Duration::from_secs(seconds).min(LONGEST));
     let mut state = server.state();
+    let start = Start::of(request, state.revision())?;
     if let Start::After(revision) = start
         && (revision < state.oldest() || revision > state.revision())
     {
@@ -112,23 +112,37 @@ enum Start {
 }
 
 impl Start {
-    fn of(request: &Request) -> Result<Self, Refusal> {
+    fn of(request: &Request, current: u64) -> Result<Self, Refusal> {
         let query = &request.query;
-        let revision = query
-            .number("resourceVersion")?
-            .filter(|revision| *revision > 0);
-        if query.flag("sendInitialEvents") {
-            if query.get("resourceVersionMatch") != Some("NotOlderThan") {
-                return Err(refuse::bad_request(
-                    "sendInitialEvents requires resourceVersionMatch=NotOlderThan",
+        let matching = query.get("resourceVersionMatch").unwrap_or_default();
+        let initial = query.get("sendInitialEvents").unwrap_or_default();
+        let field = "resourceVersionMatch";
+        let mut causes = Vec::new();
+        if initial.is_empty() && !matching.is_empty() {
+            let why =
+                "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided";
+            causes.push(Cause::forbidden(field, why));
+        } else if !initial.is_empty() && matching != "NotOlderThan" {
+            let why = "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan";
+            causes.push(Cause::forbidden(field, why));
+            if !matching.is_empty() {
+                causes.push(Cause::unsupported(
+                    field,
+                    &json!(matching),
+                    "\"NotOlderThan\"",
                 ));
             }
+        }
+        if !causes.is_empty() {
+            return Err(refuse::invalid_options_all(&request.method, causes));
+        }
+        let revision = list::revision_in(request).map_err(|why| refuse::plain(&why))?;
+        let revision = revision.filter(|revision| *revision > 0);
+        if query.flag("sendInitialEvents") {
             return Ok(Self::WithInitialEvents);
         }
-        if query.get("sendInitialEvents").is_some() && revision.is_none() {
-            return Err(refuse::not_done(
-                "sendInitialEvents=false without a resourceVersion is not built; give one",
-            ));
+        if !initial.is_empty() {
+            return Ok(Self::After(revision.unwrap_or(current)));
         }
         Ok(revision.map_or(Self::Everything, Self::After))
     }

@@ -69,6 +69,30 @@ async fn eventually_open(directory: &std::path::Path) -> Arc<ApiServer> {
 }
 
 #[tokio::test]
+async fn a_fork_begins_with_the_same_and_goes_its_own_way() {
+    let first = server();
+    let schema = json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
+    first
+        .install_crds(&[definition("kept.example.com", schema)])
+        .unwrap();
+    let maps: Api<ConfigMap> = Api::default_namespaced(first.client());
+    let made = maps
+        .create(&PostParams::default(), &config_map("a", json!({})))
+        .await
+        .unwrap();
+    let second = first.fork(config().clock, 3);
+    let theirs: Api<ConfigMap> = Api::default_namespaced(second.client());
+    assert_eq!(theirs.get("a").await.unwrap(), made);
+    theirs
+        .create(&PostParams::default(), &config_map("b", json!({})))
+        .await
+        .unwrap();
+    assert!(maps.get_opt("b").await.unwrap().is_none());
+    let groups = second.client().list_api_groups().await.unwrap().groups;
+    assert!(groups.iter().any(|group| group.name == "kept.example.com"));
+}
+
+#[tokio::test]
 async fn a_data_directory_has_one_server() {
     let directory = tempfile::tempdir().unwrap();
     let _first = ApiServer::new(kept_in(directory.path())).unwrap();

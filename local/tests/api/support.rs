@@ -12,6 +12,9 @@ use kube::{Client, Config as KubeConfig, Error};
 use serde_json::{Value, json};
 use sluice_local::api::{ApiServer, Config};
 use sluice_local::clock::Clock;
+use sluice_local::kubelet::runtime::pretend::Pretend;
+use sluice_local::kubelet::{self, Kubelet};
+use tokio_util::sync::CancellationToken;
 
 /// A client and a namespace that nobody else uses.
 pub(crate) struct Place {
@@ -40,13 +43,51 @@ pub(crate) fn server() -> Arc<ApiServer> {
     ApiServer::new(config()).unwrap()
 }
 
+/// Does the cluster only have its API server? Nothing is collected then, scheduled or scaled.
+pub(crate) fn has_no_controllers() -> bool {
+    on_a_cluster() && std::env::var("SLUICE_REAL").is_ok_and(|value| value == "apiserver")
+}
+
+/// A place whose pods run: pretended ones, here and there.
+pub(crate) async fn busy_place() -> Option<Place> {
+    if on_a_cluster() {
+        // The cluster's time is not ours to jump over.
+        tokio::time::resume();
+        let pretends = std::env::var("SLUICE_REAL").is_ok_and(|value| value == "full");
+        return if pretends { Some(place().await) } else { None };
+    }
+    let server = server();
+    let (client, clock) = (server.client(), config().clock);
+    let stop = CancellationToken::new();
+    tokio::spawn(sluice_local::controllers::run_all(
+        client.clone(),
+        clock,
+        stop.clone(),
+    ));
+    let kubelet = Kubelet {
+        client: client.clone(),
+        clock,
+        config: kubelet::Config::default(),
+        runtime: Arc::new(Pretend::new(Duration::ZERO)),
+    };
+    tokio::spawn(kubelet.run(stop));
+    Some(place_on(client).await)
+}
+
 pub(crate) async fn place() -> Place {
     let client = if on_a_cluster() {
-        let config = KubeConfig::infer().await.unwrap();
+        let mut config = KubeConfig::infer().await.unwrap();
+        // What is refused with 429 or 504 is to be seen, not tried again.
+        config.default_retry = false;
         Client::try_from(config).unwrap()
     } else {
         server().client()
     };
+    place_on(client).await
+}
+
+/// A place on a server that is there already.
+pub(crate) async fn place_on(client: Client) -> Place {
     let namespace = json!({"metadata": {"generateName": "contract-"}});
     let namespace: Namespace = serde_json::from_value(namespace).unwrap();
     let namespaces: Api<Namespace> = Api::all(client.clone());

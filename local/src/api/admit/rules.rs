@@ -4,6 +4,7 @@
 use serde_json::Value;
 
 use crate::api::kinds::Kind;
+use crate::api::names::{LABEL, is_label};
 use crate::api::object::{list, text};
 use crate::api::refuse::Cause;
 
@@ -12,7 +13,11 @@ pub(super) fn check(kind: &Kind, object: &Value, old: Option<&Value>) -> Vec<Cau
     match (kind.group.as_str(), kind.kind.as_str()) {
         ("", "Pod") => pod(object, old),
         ("", "Service") => service(object, old),
-        ("", "ConfigMap" | "Secret") => kept_as_it_was(object, old),
+        ("", "ConfigMap" | "Secret") => {
+            let mut causes = data_keys(object);
+            causes.extend(kept_as_it_was(object, old));
+            causes
+        }
         ("apps", "ReplicaSet" | "Deployment") => workload(object, old),
         ("batch", "Job") => job(object, old),
         ("discovery.k8s.io", "EndpointSlice") => slice(object),
@@ -64,6 +69,12 @@ fn pod_spec(spec: &Value, at: &str, restart_policies: &[&str]) -> Vec<Cause> {
             let name = text(container, "/name");
             if name.is_empty() {
                 causes.push(Cause::required(&format!("{at}.name"), ""));
+            } else if !is_label(name) {
+                causes.push(Cause::invalid(
+                    &format!("{at}.name"),
+                    &container["name"],
+                    LABEL,
+                ));
             } else if seen.contains(&name) {
                 causes.push(Cause::duplicate(&format!("{at}.name"), &container["name"]));
             }
@@ -98,23 +109,7 @@ fn service(service: &Value, old: Option<&Value>) -> Vec<Cause> {
         causes.push(Cause::required("spec.ports", ""));
     }
     for (index, port) in ports.iter().enumerate() {
-        let at = format!("spec.ports[{index}]");
-        let number = port["port"].as_i64().unwrap_or(0);
-        if !(1..=65535).contains(&number) {
-            let why = "must be between 1 and 65535, inclusive";
-            causes.push(Cause::invalid(&format!("{at}.port"), &port["port"], why));
-        }
-        let name = text(port, "/name");
-        if ports.len() > 1 && name.is_empty() {
-            causes.push(Cause::required(&format!("{at}.name"), ""));
-        }
-        if ports[..index]
-            .iter()
-            .any(|other| text(other, "/name") == name)
-            && !name.is_empty()
-        {
-            causes.push(Cause::duplicate(&format!("{at}.name"), &port["name"]));
-        }
+        causes.extend(service_port(ports, index, port));
     }
     let accepted = ["ClusterIP", "NodePort", "LoadBalancer", "ExternalName"];
     if !accepted.contains(&kind) {
@@ -126,6 +121,51 @@ fn service(service: &Value, old: Option<&Value>) -> Vec<Cause> {
         ));
     }
     causes.extend(immutable(service, old, "/spec/clusterIP"));
+    causes
+}
+
+fn service_port(ports: &[Value], index: usize, port: &Value) -> Vec<Cause> {
+    let mut causes = Vec::new();
+    let at = format!("spec.ports[{index}]");
+    let name = text(port, "/name");
+    if ports.len() > 1 && name.is_empty() {
+        causes.push(Cause::required(&format!("{at}.name"), ""));
+    }
+    let earlier = &ports[..index];
+    if earlier.iter().any(|other| text(other, "/name") == name) && !name.is_empty() {
+        causes.push(Cause::duplicate(&format!("{at}.name"), &port["name"]));
+    }
+    for key in ["port", "targetPort"] {
+        let number = match &port[key] {
+            Value::Number(number) => number.as_i64().unwrap_or(0),
+            _ if key == "targetPort" => continue,
+            _ => 0,
+        };
+        if !(1..=65535).contains(&number) {
+            let why = "must be between 1 and 65535, inclusive";
+            causes.push(Cause::invalid(&format!("{at}.{key}"), &port[key], why));
+        }
+    }
+    causes
+}
+
+/// The keys of a ConfigMap or a Secret are names of files.
+fn data_keys(object: &Value) -> Vec<Cause> {
+    const KEY: &str = "a valid config key must consist of alphanumeric characters, '-', '_' or '.' (e.g. 'key.name',  or 'KEY_NAME',  or 'key-name', regex used for validation is '[-._a-zA-Z0-9]+')";
+    let fine = |key: &str| {
+        !key.is_empty()
+            && key
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
+    };
+    let mut causes = Vec::new();
+    for field in ["data", "binaryData"] {
+        let keys = object[field].as_object().into_iter().flatten();
+        for (key, _) in keys.filter(|(key, _)| !fine(key)) {
+            let value = Value::String(key.clone());
+            causes.push(Cause::invalid(&format!("{field}[{key}]"), &value, KEY));
+        }
+    }
     causes
 }
 
@@ -142,43 +182,34 @@ fn kept_as_it_was(object: &Value, old: Option<&Value>) -> Vec<Cause> {
 }
 
 fn workload(object: &Value, old: Option<&Value>) -> Vec<Cause> {
-    let mut causes = pod_spec(
-        &object["spec"]["template"]["spec"],
-        "spec.template.spec",
-        &["Always"],
-    );
+    let mut causes = Vec::new();
+    let replicas = &object["spec"]["replicas"];
+    if replicas.as_i64().is_some_and(|replicas| replicas < 0) {
+        let why = "must be greater than or equal to 0";
+        causes.push(Cause::invalid("spec.replicas", replicas, why));
+    }
     let selector = object
         .pointer("/spec/selector/matchLabels")
         .and_then(Value::as_object);
     let expressions = list(object, "/spec/selector/matchExpressions");
-    if selector.is_none_or(serde_json::Map::is_empty) && expressions.is_empty() {
-        let why = "empty selector is invalid for deployment and replica set";
-        causes.push(Cause::invalid(
-            "spec.selector",
-            &object["spec"]["selector"],
-            why,
-        ));
+    let empty = selector.is_none_or(serde_json::Map::is_empty) && expressions.is_empty();
+    if empty {
+        causes.push(Cause::required("spec.selector", ""));
     }
     let labels = &object["spec"]["template"]["metadata"]["labels"];
     let matching = selector
         .into_iter()
         .flatten()
         .all(|(key, value)| labels.get(key) == Some(value));
-    if !matching {
+    if !matching || empty {
         let why = "`selector` does not match template `labels`";
         causes.push(Cause::invalid("spec.template.metadata.labels", labels, why));
     }
-    if object["spec"]["replicas"]
-        .as_i64()
-        .is_some_and(|replicas| replicas < 0)
-    {
-        let why = "must be greater than or equal to 0";
-        causes.push(Cause::invalid(
-            "spec.replicas",
-            &object["spec"]["replicas"],
-            why,
-        ));
-    }
+    causes.extend(pod_spec(
+        &object["spec"]["template"]["spec"],
+        "spec.template.spec",
+        &["Always"],
+    ));
     causes.extend(immutable(object, old, "/spec/selector"));
     causes
 }

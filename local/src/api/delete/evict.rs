@@ -51,7 +51,7 @@ pub(super) fn permit(
 /// A budget without a selector covers nothing, one with an empty selector everything.
 fn covers(budget: &Value, pod: &Value) -> bool {
     let selector = &budget["spec"]["selector"];
-    let parsed = Selector::parse(&selector_text(selector), "", "pods");
+    let parsed = Selector::of_labels(&selector_text(selector));
     selector.is_object() && parsed.is_ok_and(|selector| selector.matches(pod))
 }
 

@@ -14,6 +14,8 @@ use crate::api::schema::{ListType, Merges, Schema};
 pub(super) enum Node<'a> {
     /// Written as a whole, whatever it is.
     Leaf,
+    /// One plain value.
+    Plain(Type),
     /// Of no known type.
     Open,
     Message(&'static Message),
@@ -26,6 +28,14 @@ pub(super) enum Node<'a> {
     /// A custom object, whose metadata is as everywhere.
     Custom(&'a Schema),
     Schema(&'a Schema),
+}
+
+/// What a plain value is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Type {
+    Text,
+    Number,
+    Flag,
 }
 
 /// How a value at a place is taken apart.
@@ -66,7 +76,7 @@ impl<'a> Node<'a> {
     /// Nothing where it depends on what is there.
     fn own_form(self) -> Option<Form> {
         Some(match self {
-            Self::Leaf => Form::Leaf,
+            Self::Leaf | Self::Plain(_) => Form::Leaf,
             Self::Open => return None,
             Self::Message(_) | Self::BuiltIn(_) | Self::Map(_) | Self::Custom(_) => Form::Fields,
             Self::List(..) => Form::Items,
@@ -96,7 +106,7 @@ impl<'a> Node<'a> {
                 _ => in_schema(schema, name),
             },
             Self::Schema(schema) => in_schema(schema, name),
-            Self::Leaf | Self::Open | Self::List(..) => (Self::Open, false),
+            Self::Leaf | Self::Plain(_) | Self::Open | Self::List(..) => (Self::Open, false),
         }
     }
 
@@ -116,6 +126,33 @@ impl<'a> Node<'a> {
             Self::Custom(schema) | Self::Schema(schema) => schema.is_closed(),
             _ => false,
         }
+    }
+
+    /// What Kubernetes would have expected instead of a value, if it does not fit.
+    pub(super) fn wants(self, value: &Value) -> Option<&'static str> {
+        let plain = match self {
+            Self::Plain(plain) => plain,
+            Self::Schema(schema) => match schema.plain()? {
+                "string" => Type::Text,
+                "boolean" => Type::Flag,
+                _ => Type::Number,
+            },
+            Self::Message(_) | Self::Map(_) => {
+                let fits = value.is_object() || value.is_null();
+                return (!fits).then_some("map");
+            }
+            Self::List(..) => {
+                let fits = value.is_array() || value.is_null();
+                return (!fits).then_some("list");
+            }
+            _ => return None,
+        };
+        let (fits, wanted) = match plain {
+            Type::Text => (value.is_string(), "string"),
+            Type::Number => (value.is_number(), "numeric (int or float)"),
+            Type::Flag => (value.is_boolean(), "boolean"),
+        };
+        (!fits && !value.is_null()).then_some(wanted)
     }
 
     /// The place of the entries of a list.
@@ -172,8 +209,11 @@ fn of_field(field: &'static Field) -> Node<'static> {
 }
 
 fn of_kind(kind: &'static str) -> Node<'static> {
-    match messages::message(kind) {
-        Some(message) if !message.atomic => Node::Message(message),
+    match (kind, messages::message(kind)) {
+        (_, Some(message)) if !message.atomic => Node::Message(message),
+        ("string" | "bytes" | "time" | "microtime", _) => Node::Plain(Type::Text),
+        ("int", _) => Node::Plain(Type::Number),
+        ("bool", _) => Node::Plain(Type::Flag),
         _ => Node::Leaf,
     }
 }

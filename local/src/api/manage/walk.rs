@@ -251,23 +251,26 @@ fn or_null(nothing: bool, value: Value) -> Value {
     if nothing { Value::Null } else { value }
 }
 
-/// The first field that the types do not declare, as a path.
-pub(super) fn undeclared(node: Node<'_>, object: &Value, at: &str) -> Option<String> {
+/// The first thing that does not fit the types: its path, and why.
+pub(super) fn misfit(node: Node<'_>, object: &Value, at: &str) -> Option<String> {
+    if let Some(wanted) = node.wants(object) {
+        return Some(format!("{at}: expected {wanted}, got {object}"));
+    }
     match object {
         Value::Object(fields) if node.form(Some(object)) == Form::Fields => {
             fields.iter().find_map(|(name, value)| {
                 let (child, declared) = node.field(name);
                 let path = format!("{at}.{name}");
                 if !declared && node.is_closed() {
-                    return Some(path);
+                    return Some(format!("{path}: field not declared in schema"));
                 }
-                undeclared(child, value, &path)
+                misfit(child, value, &path)
             })
         }
         Value::Array(items) if node.form(Some(object)) == Form::Items => {
             items.iter().find_map(|item| {
                 let edge = node.edge(item).unwrap_or_default();
-                undeclared(
+                misfit(
                     node.item(),
                     item,
                     &format!("{at}{}", super::set::shown(&edge)),

@@ -123,7 +123,7 @@ pub(super) const LEASE: &[BuiltIn] = &[
 
 pub(super) const CRD: &[BuiltIn] = &[
     ("Name", own_name),
-    ("Created At", |one, _| {
+    ("@Created At", |one, _| {
         json!(text(one, "/metadata/creationTimestamp"))
     }),
 ];

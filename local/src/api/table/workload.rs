@@ -34,13 +34,13 @@ pub(super) const POD: &[BuiltIn] = &[
 
 pub(super) const REPLICA_SET: &[BuiltIn] = &[
     ("Name", own_name),
-    ("Desired", |set, _| {
+    ("#Desired", |set, _| {
         json!(number(set, "/spec/replicas").unwrap_or(0))
     }),
-    ("Current", |set, _| {
+    ("#Current", |set, _| {
         json!(number(set, "/status/replicas").unwrap_or(0))
     }),
-    ("Ready", |set, _| {
+    ("#Ready", |set, _| {
         json!(number(set, "/status/readyReplicas").unwrap_or(0))
     }),
     ("Age", age::of),
@@ -90,6 +90,74 @@ pub(super) const JOB: &[BuiltIn] = &[
         json!(selector_text(&job["spec"]["selector"]))
     }),
 ];
+
+pub(super) const BUDGET: &[BuiltIn] = &[
+    ("Name", own_name),
+    ("Min Available", |one, _| {
+        share(&one["spec"]["minAvailable"])
+    }),
+    ("Max Unavailable", |one, _| {
+        share(&one["spec"]["maxUnavailable"])
+    }),
+    ("#Allowed Disruptions", |one, _| {
+        json!(number(one, "/status/disruptionsAllowed").unwrap_or(0))
+    }),
+    ("Age", age::of),
+];
+
+pub(super) const AUTOSCALER: &[BuiltIn] = &[
+    ("Name", own_name),
+    ("Reference", |one, _| {
+        let target = |key: &str| text(one, &format!("/spec/scaleTargetRef/{key}")).to_owned();
+        json!(format!("{}/{}", target("kind"), target("name")))
+    }),
+    ("Targets", |one, _| json!(targets(one))),
+    ("MinPods", |one, _| share(&one["spec"]["minReplicas"])),
+    ("MaxPods", |one, _| share(&one["spec"]["maxReplicas"])),
+    ("Replicas", |one, _| {
+        json!(
+            number(one, "/status/currentReplicas")
+                .unwrap_or(0)
+                .to_string()
+        )
+    }),
+    ("Age", age::of),
+];
+
+/// A number or a percentage, or that there is none.
+fn share(value: &Value) -> Value {
+    match value {
+        Value::Null => json!("N/A"),
+        Value::String(text) => json!(text),
+        other => json!(other.to_string()),
+    }
+}
+
+/// What an autoscaler goes by. There are no metrics, so nothing is known of how it stands.
+fn targets(autoscaler: &Value) -> String {
+    let of = |metric: &Value| {
+        let kind = text(metric, "/type");
+        let mut letters = kind.chars();
+        let first = letters.next().map(|letter| letter.to_ascii_lowercase());
+        let field: String = first.into_iter().chain(letters).collect();
+        let source = &metric[field];
+        let name = match text(source, "/name") {
+            "" => text(source, "/metric/name"),
+            name => name,
+        };
+        let target = match number(source, "/target/averageUtilization") {
+            Some(percent) => format!("{percent}%"),
+            None => [
+                text(source, "/target/averageValue"),
+                text(source, "/target/value"),
+            ]
+            .concat(),
+        };
+        format!("{name}: <unknown>/{target}")
+    };
+    let told: Vec<String> = list(autoscaler, "/spec/metrics").iter().map(of).collect();
+    told.join(", ")
+}
 
 pub(super) const POD_TEMPLATE: &[BuiltIn] = &[
     ("Name", own_name),
