@@ -1,5 +1,6 @@
 //! What the behaviours across crates are told with: a [`site`] is a whole cluster with its
-//! controller and proxies as processes, [`shop`] an application on it, [`load`] its users,
+//! controller and proxies as processes, [`objects`] what is on it, [`shop`] an application, [`load`] its users,
+//! [`real`] the same on a real control plane,
 //! [`kubectl`] and [`up`] what people type. [`http`] asks one question, [`processes`] knows who
 //! descends from whom, and [`wait`] waits for something to become true and for nothing else.
 //!
@@ -8,9 +9,12 @@
 
 pub mod site;
 
+pub mod objects;
 pub mod shop;
 
 pub mod load;
+
+pub mod real;
 
 pub mod kubectl;
 pub mod up;

@@ -2,18 +2,16 @@
 //! proxies and the pods as processes of their own.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 
-use ::http::Request;
 use cli::part::Exe;
-use cli::up::apply::apply;
-use cli::up::manifests::{Manifest, Place};
 use cli::up::{Cluster, Options};
 use ipnet::Ipv4Net;
-use kube::Client;
 use serde_json::Value;
 
 use crate::http::get;
+use crate::objects::Objects;
 use crate::wait::{LONG, eventually};
 
 /// As much of the end of a log as helps who reads a failure.
@@ -27,7 +25,7 @@ pub struct Site {
     _logs: PrintLogs,
     /// The cluster itself.
     pub cluster: Cluster,
-    client: Client,
+    objects: Objects,
 }
 
 /// A proxy's listeners, for as long as its process lives.
@@ -62,53 +60,12 @@ impl Site {
             ..Options::default()
         };
         let cluster = Cluster::start(options).await.expect("a cluster");
-        let client = cluster.client();
+        let objects = Objects::of(cluster.client(), "default");
         Self {
-            _logs: PrintLogs(cluster.dir.clone()),
+            _logs: PrintLogs::of(&cluster.dir),
             cluster,
-            client,
+            objects,
         }
-    }
-
-    /// Applies objects as `kubectl apply` does.
-    ///
-    /// # Panics
-    ///
-    /// When one is refused.
-    pub async fn apply(&self, objects: impl IntoIterator<Item = Value>) {
-        for object in objects {
-            let place = Place {
-                file: PathBuf::from("test"),
-                document: 1,
-            };
-            let applied = apply(&self.client, &Manifest { place, object }).await;
-            applied.unwrap_or_else(|error| panic!("{error:?}"));
-        }
-    }
-
-    /// Reads an object or a list by its path in the API.
-    ///
-    /// # Panics
-    ///
-    /// When it cannot be read.
-    pub async fn read(&self, path: &str) -> Value {
-        let request = Request::get(path).body(Vec::new()).expect("a path");
-        let read = self.client.request(request).await;
-        read.unwrap_or_else(|error| panic!("{path}: {error}"))
-    }
-
-    /// Merges a patch into an object.
-    ///
-    /// # Panics
-    ///
-    /// When it is refused.
-    pub async fn patch(&self, path: &str, patch: &Value) -> Value {
-        let request = Request::patch(path)
-            .header("content-type", "application/merge-patch+json")
-            .body(patch.to_string().into_bytes())
-            .expect("a path");
-        let patched = self.client.request(request).await;
-        patched.unwrap_or_else(|error| panic!("{path}: {error}"))
     }
 
     /// Waits until everything that was asked for listens.
@@ -131,12 +88,7 @@ impl Site {
 
     /// The listeners of a fleet's proxies, of those that have told.
     pub fn proxies(&self, fleet: &str) -> Vec<ProxyAt> {
-        let dir = self.cluster.dir.join("proxies").join(fleet);
-        let numbers = (0..).map(|number| dir.join(format!("{number}")));
-        let existing = numbers.take_while(|dir| dir.is_dir());
-        existing
-            .filter_map(|dir| ProxyAt::told(&dir.join("addresses.json")))
-            .collect()
+        ProxyAt::of_fleet(&self.cluster.dir.join("proxies").join(fleet))
     }
 
     /// Ends everything.
@@ -145,8 +97,24 @@ impl Site {
     }
 }
 
+/// Most of what is asked of a site is asked of its default namespace.
+impl Deref for Site {
+    type Target = Objects;
+
+    fn deref(&self) -> &Objects {
+        &self.objects
+    }
+}
+
 /// Prints the logs of a cluster when it is dropped by a panic.
-struct PrintLogs(PathBuf);
+pub(crate) struct PrintLogs(PathBuf);
+
+impl PrintLogs {
+    /// Those in `dir/logs`.
+    pub(crate) fn of(dir: &Path) -> Self {
+        Self(dir.to_owned())
+    }
+}
 
 impl Drop for PrintLogs {
     fn drop(&mut self) {
@@ -174,6 +142,15 @@ pub fn print_logs(dir: &Path) {
 // === impl ProxyAt ===
 
 impl ProxyAt {
+    /// Those of a fleet whose proxies keep their state in `dir`, of those that have told.
+    pub(crate) fn of_fleet(dir: &Path) -> Vec<Self> {
+        let numbers = (0..).map(|number| dir.join(format!("{number}")));
+        let existing = numbers.take_while(|dir| dir.is_dir());
+        existing
+            .filter_map(|dir| Self::told(&dir.join("addresses.json")))
+            .collect()
+    }
+
     fn told(file: &Path) -> Option<Self> {
         let told: Value = serde_json::from_slice(&std::fs::read(file).ok()?).ok()?;
         let address = |name: &str| told[name].as_str()?.parse().ok();

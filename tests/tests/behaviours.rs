@@ -4,8 +4,8 @@
 //! In the order of what they show: [`article`] the example that people will try first, [`releases`]
 //! a good release and a bad one under traffic, [`kills`] what a SIGKILL changes (nothing),
 //! [`certificates`] a configuration that is refused, [`orphans`] that nothing outlives `sluice`,
-//! [`courses`] that the controller does what Argo's does;
-//! and that the [`manifests`] for people say what the programs take.
+//! [`courses`] that the controller does what Argo's does, that the [`manifests`] for people say what
+//! the programs take, and [`real`] what holds on a real control plane, where there is one.
 //! That a canary which accepts and never answers is taken to 0 in time is shown on a real proxy in
 //! its own crate: `a_canary_that_never_answers_is_at_zero_within_its_age_threshold_and_a_second`.
 
@@ -21,6 +21,8 @@ mod kills;
 mod manifests;
 #[path = "behaviours/orphans.rs"]
 mod orphans;
+#[path = "behaviours/real.rs"]
+mod real;
 #[path = "behaviours/releases.rs"]
 mod releases;
 

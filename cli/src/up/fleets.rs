@@ -105,11 +105,15 @@ impl Fleets {
     }
 
     async fn start_for(&self, rollout: &DynamicObject) {
-        let Some(name) = fleet_of(rollout) else {
-            return;
-        };
+        if let Some(name) = fleet_of(rollout) {
+            self.start(&name).await;
+        }
+    }
+
+    /// Starts the fleet `namespace/name`, unless it runs.
+    pub async fn start(&self, name: &str) {
         let mut running = self.running.lock().await;
-        if running.contains_key(&name) {
+        if running.contains_key(name) {
             return;
         }
         if running.len() >= MAX_FLEETS {
@@ -119,8 +123,8 @@ impl Fleets {
             );
             return;
         }
-        match self.plan.start(&name) {
-            Ok(fleet) => drop(running.insert(name, fleet)),
+        match self.plan.start(name) {
+            Ok(fleet) => drop(running.insert(name.to_owned(), fleet)),
             Err(error) => tracing::error!(fleet = name, %error, "cannot start a fleet"),
         }
     }
