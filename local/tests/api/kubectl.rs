@@ -207,7 +207,7 @@ async fn kubectl_creates_scales_and_asks_for_tokens() {
     let budget = kubectl
         .does("get poddisruptionbudget b --no-headers", "")
         .await;
-    assert!(budget.starts_with("b"), "{budget}");
+    assert!(budget.starts_with('b'), "{budget}");
     let autoscaler = kubectl.does("get hpa d --no-headers", "").await;
     assert!(
         autoscaler.contains("Deployment/d") && autoscaler.contains("cpu: <unknown>/50%"),
