@@ -12,6 +12,7 @@ use super::replicas::resize;
 use super::{Action, Draft, ReplicaSetChange, Scene};
 use crate::rollout::names;
 use crate::rollout::observe::ReplicaSetView;
+use crate::rollout::spec::Way;
 
 /// How long requests in flight may hold pods that are to go.
 pub(super) const DRAIN_TIMEOUT_SECONDS: i64 = 30;
@@ -200,6 +201,13 @@ fn is_over(scene: &Scene<'_>, deadline: Timestamp) -> bool {
 
 /// No proxy routes to it, as far as any is there to ask, and none has a request on it.
 fn is_drained(scene: &Scene<'_>, set: &ReplicaSetView) -> bool {
+    let routed = match &scene.strategy.way {
+        Way::Canary(canary) => canary.routing.is_some(),
+        Way::BlueGreen(way) => way.routed,
+    };
+    if !routed {
+        return true;
+    }
     let view = &scene.observed.traffic;
     let in_flight = view.in_flight.get(&set.hash).copied().unwrap_or_default();
     view.verified != Some(false) && in_flight == 0

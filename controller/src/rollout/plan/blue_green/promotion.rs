@@ -50,10 +50,19 @@ pub(super) fn advance(look: &Look<'_>, outcome: &Outcome, draft: &mut Draft) -> 
         hold(look, outcome, &mut next);
     }
     count(scene, &mut next);
+    // Whoever wrote that there is no abort finds it so.
+    let none = scene.was.abort.filter(|abort| !abort);
+    next.abort = next.abort.or(none);
     let aborted = next.abort == Some(true);
     conditions::update(scene, &mut next, aborted.then_some(&look.abort), draft);
     explain(look, outcome, &mut next);
     pause::tell(scene, &next, draft);
+    if look.abort.detail.is_some() {
+        // First why, then what came of it.
+        draft
+            .events
+            .sort_by_key(|event| event.reason == "SwitchService");
+    }
     next
 }
 

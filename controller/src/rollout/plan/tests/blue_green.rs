@@ -399,8 +399,6 @@ fn back_to_the_version_before_within_the_delay_skips_the_pause() {
         let mut world = World::blue_green_updating(settings.clone());
         world.status_mut().pause_conditions.clear();
         world.settle();
-        // It has to be told apart by age from the one that came after it.
-        world.set(2).created += jiff::SignedDuration::from_secs(1);
         world.pass(seconds);
         world.settle();
         world.release(1);
