@@ -230,7 +230,15 @@ pub(super) fn service_names(rollout: &Rollout) -> Vec<String> {
     let blue_green = strategy.and_then(|strategy| strategy.blue_green.as_ref());
     let canary = canary
         .into_iter()
-        .flat_map(|canary| [&canary.stable_service, &canary.canary_service])
+        .flat_map(|canary| {
+            let turns = canary.ping_pong.as_ref();
+            [
+                canary.stable_service.as_ref(),
+                canary.canary_service.as_ref(),
+                turns.map(|services| &services.ping_service),
+                turns.map(|services| &services.pong_service),
+            ]
+        })
         .flatten();
     let blue_green = blue_green
         .into_iter()

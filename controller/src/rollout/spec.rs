@@ -120,6 +120,8 @@ pub struct Canary {
     pub canary_service: Option<String>,
     /// The Service that follows the stable pods.
     pub stable_service: Option<String>,
+    /// Two Services that take turns at being stable's.
+    pub ping_pong: Option<PingPong>,
     /// The steps.
     pub steps: Vec<Step>,
     /// The hash of the steps.
@@ -132,6 +134,15 @@ pub struct Canary {
     pub threshold: Option<Threshold>,
     /// How traffic is divided; without it the share of pods is the share of traffic.
     pub routing: Option<Routing>,
+}
+
+/// Two Services that take turns, so that stable's never changes its pods.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PingPong {
+    /// The canary's in the first release.
+    pub ping: String,
+    /// The canary's in the second.
+    pub pong: String,
 }
 
 /// Traffic that is divided apart from pods.
@@ -316,11 +327,22 @@ impl Strategy {
     /// The Services that the Rollout points at its pods, with the field that names each.
     pub fn services(&self) -> Vec<(&'static str, &str)> {
         let services = match &self.way {
-            Way::Canary(canary) => [
-                ("canary.stableService", canary.stable_service.as_deref()),
-                ("canary.canaryService", canary.canary_service.as_deref()),
-            ],
-            Way::BlueGreen(blue_green) => [
+            Way::Canary(canary) => {
+                let turns = canary.ping_pong.as_ref();
+                vec![
+                    ("canary.stableService", canary.stable_service.as_deref()),
+                    ("canary.canaryService", canary.canary_service.as_deref()),
+                    (
+                        "canary.pingPong.pingService",
+                        turns.map(|it| it.ping.as_str()),
+                    ),
+                    (
+                        "canary.pingPong.pongService",
+                        turns.map(|it| it.pong.as_str()),
+                    ),
+                ]
+            }
+            Way::BlueGreen(blue_green) => vec![
                 (
                     "blueGreen.activeService",
                     Some(blue_green.active_service.as_str()),

@@ -7,7 +7,7 @@ use super::abort::Abort;
 use super::analysis::Runs;
 use super::pause::{self, Pauses};
 use super::traffic::Divided;
-use super::{Draft, Scene, conditions, deadline, replicas, status, workload};
+use super::{Draft, Scene, conditions, deadline, replicas, status, traffic, workload};
 use crate::rollout::spec::Step;
 
 /// What the parts of a pass found.
@@ -130,6 +130,7 @@ pub(super) fn promote(
             scene.revision()
         );
         draft.event("RolloutCompleted", text);
+        traffic::change_places(scene, next);
         next.stable_rs.clone_from(&next.current_pod_hash);
     }
 }

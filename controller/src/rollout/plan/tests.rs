@@ -2,6 +2,7 @@
 
 mod blue_green;
 mod decisions;
+mod ping_pong;
 mod pods;
 mod random;
 mod statements;

@@ -4,8 +4,9 @@
 //! routes of *all* steps up to the current one (Argo sets each route once, and loses it whenever
 //! that one pass ends early). A weight counts as set when the proxies have acknowledged it.
 
+use crds::rollout::RolloutStatus;
 use crds::rollout::status::{TrafficWeights, WeightDestination};
-use crds::words::RolloutPhase;
+use crds::words::{PingPongSide, RolloutPhase};
 use kube::ResourceExt as _;
 use uplink::document::HeaderRoute;
 
@@ -31,6 +32,16 @@ pub(super) struct Divided {
 
 /// Points the Services at their pods.
 pub(super) fn services(scene: &Scene<'_>, canary: &Canary, abort: &Abort, draft: &mut Draft) {
+    if let (Some(services), Some(new)) = (&canary.ping_pong, scene.new)
+        && !scene.is_promoted()
+    {
+        // Only the canary's turns to other pods; what it carries next, nobody sees before its weight.
+        let service = match stable_side(scene) {
+            PingPongSide::Ping => &services.pong,
+            _ => &services.ping,
+        };
+        ensure(scene, service, new, false, draft);
+    }
     if let (Some(service), Some(stable)) = (&canary.stable_service, scene.stable) {
         ensure(scene, service, stable, true, draft);
     }
@@ -45,6 +56,28 @@ pub(super) fn services(scene: &Scene<'_>, canary: &Canary, abort: &Abort, draft:
         _ if scene.rolls_back_from().is_some() => {}
         (_, _, Some(new)) => ensure(scene, service, new, true, draft),
         _ => {}
+    }
+}
+
+/// Which of the two is stable's: pong before anybody said so.
+fn stable_side(scene: &Scene<'_>) -> PingPongSide {
+    let canary = scene.was.canary.as_ref();
+    let side = canary.and_then(|canary| canary.stable_ping_pong.clone());
+    side.unwrap_or(PingPongSide::Pong)
+}
+
+/// The two change places when the canary becomes stable.
+pub(super) fn change_places(scene: &Scene<'_>, next: &mut RolloutStatus) {
+    let turns = scene
+        .strategy
+        .canary()
+        .and_then(|canary| canary.ping_pong.as_ref());
+    if turns.is_some() {
+        let side = match stable_side(scene) {
+            PingPongSide::Ping => PingPongSide::Pong,
+            _ => PingPongSide::Ping,
+        };
+        next.canary.get_or_insert_default().stable_ping_pong = Some(side);
     }
 }
 

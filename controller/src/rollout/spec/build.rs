@@ -7,8 +7,8 @@ use crds::rollout::{AntiAffinity, CanaryStrategy};
 use crds::words::ThresholdType;
 
 use super::{
-    Canary, PROGRESS_DEADLINE_SECONDS, PodMetadata, Routing, Step, Strategy, Threshold, Way, pods,
-    workload,
+    Canary, PROGRESS_DEADLINE_SECONDS, PingPong, PodMetadata, Routing, Step, Strategy, Threshold,
+    Way, pods, workload,
 };
 use crate::rollout::hash;
 
@@ -121,6 +121,10 @@ pub(super) fn canary(rollout: &Rollout, canary: &CanaryStrategy, steps: Vec<Step
     });
     Canary {
         canary_service: named(canary.canary_service.as_ref()),
+        ping_pong: canary.ping_pong.as_ref().map(|services| PingPong {
+            ping: services.ping_service.clone(),
+            pong: services.pong_service.clone(),
+        }),
         stable_service: named(canary.stable_service.as_ref()),
         steps,
         step_hash: hash::of_steps(canary.steps.as_deref()),

@@ -26,6 +26,7 @@ pub(super) fn check(canary: &CanaryStrategy, errors: &mut Vec<SpecError>) {
                     services are required.";
         invalid("stableService", json!(stable), text);
     }
+    check_ping_pong(canary, &mut invalid);
     let dynamic = canary.dynamic_stable_scale == Some(true);
     match (&canary.traffic_routing, canary.scale_down_delay_seconds) {
         (None, Some(delay)) => {
@@ -43,6 +44,32 @@ pub(super) fn check(canary: &CanaryStrategy, errors: &mut Vec<SpecError>) {
         invalid("dynamicStableScale", json!(true), text);
     }
     check_max_weight(canary.traffic_routing.as_ref(), errors);
+}
+
+fn check_ping_pong(canary: &CanaryStrategy, invalid: &mut impl FnMut(&str, Value, &str)) {
+    let Some(services) = &canary.ping_pong else {
+        return;
+    };
+    if canary.traffic_routing.is_none() {
+        // Argo takes it, and then no Service ever gets the canary's traffic.
+        let text =
+            "Ping-pong feature works with the ALB, Istio, and plugin-based traffic routers only";
+        invalid("pingPong", json!(services), text);
+    }
+    let text = "Ping service and Pong service must to be set to use Ping-Pong feature";
+    for (field, name) in [
+        ("pingPong.pingService", &services.ping_service),
+        ("pingPong.pongService", &services.pong_service),
+    ] {
+        if name.is_empty() {
+            invalid(field, json!(name), text);
+        }
+    }
+    if services.ping_service == services.pong_service {
+        let text = "This rollout uses the same service for the ping and pong services, but two different services \
+                    are required.";
+        invalid("pingPong.pingService", json!(services.ping_service), text);
+    }
 }
 
 fn check_max_weight(routing: Option<&TrafficRouting>, errors: &mut Vec<SpecError>) {

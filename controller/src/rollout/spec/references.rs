@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crds::Rollout;
+use crds::analysis::Metric;
 use crds::int_or_string;
 use crds::plugin;
 use crds::rollout::steps::RolloutAnalysis;
@@ -121,7 +122,8 @@ fn check_analysis(
         }
     };
     for metric in &spec.metrics {
-        if let Some(text) = crate::analysis::unsupported_provider(metric) {
+        let unsupported = crate::analysis::unsupported_provider(metric);
+        if let Some(text) = unsupported.or_else(|| incomparable(rollout, metric)) {
             errors.push(SpecError::invalid(path, json!(names), text));
         }
     }
@@ -145,6 +147,17 @@ fn check_analysis(
             errors.push(SpecError::invalid(path, json!(names), text));
         }
     }
+}
+
+/// What compares two versions that serve at the same time says nothing about blue-green.
+fn incomparable(rollout: &Rollout, metric: &Metric) -> Option<String> {
+    rollout.spec.strategy.as_ref()?.blue_green.as_ref()?;
+    metric.provider.sluice_proxy()?.get("compare")?;
+    Some(format!(
+        "metric '{}' compares two versions that serve at the same time, which blueGreen never has; use successRate or \
+         latency",
+        metric.name
+    ))
 }
 
 fn check_rival(rollout: &Rollout, observed: &Observed, errors: &mut Vec<SpecError>) {

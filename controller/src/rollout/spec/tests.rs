@@ -197,10 +197,6 @@ fn argos_checks_of_steps_speak_argos_sentences() {
 fn what_is_not_built_is_named() {
     let table = [
         (
-            canary(&json!({"pingPong": {"pingService": "a", "pongService": "b"}})),
-            "pingPong",
-        ),
-        (
             canary(&json!({"trafficRouting": {"smi": {}}})),
             "the smi traffic router",
         ),
@@ -348,5 +344,44 @@ fn scaling_down_is_for_deployments_and_has_three_ways() {
     for (kind, way, text) in table {
         let expected = format!("spec.workloadRef.scaleDown: Invalid value: {text}");
         assert_eq!(with(kind, way), [expected]);
+    }
+}
+
+#[test]
+fn ping_pong_needs_two_services_and_a_router() {
+    let with = |ping: &str, pong: &str| {
+        let mut observed = observed();
+        let service = observed.services["stable"].clone();
+        let turns = ["ping", "pong"].map(|name| (name.to_owned(), service.clone()));
+        observed.services.extend(turns);
+        let services = json!({"pingService": ping, "pongService": pong});
+        errors_with(
+            &canary(&json!({"stableService": null, "canaryService": null, "pingPong": services})),
+            &observed,
+        )
+    };
+    assert_eq!(with("ping", "pong"), Vec::<String>::new());
+    let path = "spec.strategy.canary.pingPong";
+    let table = [
+        (
+            with("ping", ""),
+            format!(
+                "{path}.pongService: Invalid value: \"\": Ping service and Pong service must to be set to use Ping-Pong feature"
+            ),
+        ),
+        (
+            with("ping", "ping"),
+            format!(
+                "{path}.pingService: Invalid value: \"ping\": This rollout uses the same service for the ping and pong \
+                 services, but two different services are required."
+            ),
+        ),
+        (
+            with("ping", "gone"),
+            format!("{path}.pongService: Invalid value: \"gone\": service \"gone\" not found"),
+        ),
+    ];
+    for (errors, expected) in table {
+        assert_eq!(errors.first(), Some(&expected));
     }
 }

@@ -9,9 +9,6 @@ use super::SpecError;
 
 pub(super) fn check(canary: &CanaryStrategy, errors: &mut Vec<SpecError>) {
     let path = "spec.strategy.canary";
-    if canary.ping_pong.is_some() {
-        errors.push(refused(format!("{path}.pingPong"), json!(true), "pingPong"));
-    }
     for (index, step) in canary.steps.iter().flatten().enumerate() {
         let name = match step.kind() {
             Some(StepKind::Experiment(_)) => "experiment",

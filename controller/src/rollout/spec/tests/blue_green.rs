@@ -150,3 +150,24 @@ fn the_page_about_it_shows_what_works() {
         assert_eq!(errors, None);
     }
 }
+
+#[test]
+fn an_analysis_that_compares_has_nothing_to_compare() {
+    let mut observed = world();
+    for (test, wrong) in [
+        (json!({"compare": "errors"}), true),
+        (json!({"successRate": {"min": 0.9}}), false),
+    ] {
+        let spec = serde_json::from_value(json!({"metrics": [{
+            "name": "errors", "count": 1, "provider": {"plugin": {"sluice/proxy": test}},
+        }]}));
+        let templates = &mut observed.templates.namespaced;
+        templates.insert("errors".to_owned(), std::sync::Arc::new(spec.unwrap()));
+        let settings = json!({"prePromotionAnalysis": {"templates": [{"templateName": "errors"}]}});
+        let errors = errors_with(&blue_green(&settings), &observed);
+        let told = errors
+            .iter()
+            .any(|error| error.contains("compares two versions that serve at the same time"));
+        assert_eq!(told, wrong, "{test}: {errors:?}");
+    }
+}
