@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crds::Rollout;
+use crds::{AnalysisTemplate, Rollout};
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
@@ -26,7 +26,13 @@ fn routed(settings: &Value) -> Value {
 
 async fn deployed(rollout: Value) -> Cluster {
     let cluster = Cluster::start().await;
-    cluster.template().await;
+    // One that compares nothing: blue-green never has two versions to compare.
+    let template = json!({
+        "metadata": {"name": "errors"},
+        "spec": {"metrics": [{"name": "errors", "count": 1,
+            "provider": {"plugin": {"sluice/proxy": {"successRate": {"min": 0.9}}}}}]},
+    });
+    cluster.create::<AnalysisTemplate>(template).await;
     cluster.create::<Rollout>(rollout).await;
     cluster
         .until("it is healthy", |status| is(status, "Healthy"))
