@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use super::course::Course;
-use super::expected::{Expected, Field};
+use super::expected::{Expected, Field, in_common};
+use super::fields::ABSENT;
 
 /// One difference.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -110,7 +111,7 @@ pub fn compare(expected: &Expected, ours: &Course) -> Vec<Difference> {
         let field = expected.fields.get(name).unwrap_or(&unknown);
         let sequence = ours.sequences.get(name).unwrap_or(&empty);
         let mut add = |how| differences.push(Difference::of(name, how, field, sequence));
-        if let Some(value) = first_missing(&field.required, sequence) {
+        for value in missing(&field.required, sequence) {
             add(How::Missing(value));
         }
         for value in unexpected(field, sequence) {
@@ -118,10 +119,12 @@ pub fn compare(expected: &Expected, ours: &Course) -> Vec<Difference> {
         }
         let end = ours.end.get(name);
         match (&field.end, end) {
-            (Some(expected), ours) if Some(expected) != ours => add(How::Ends {
-                expected: expected.clone(),
-                ours: ours.cloned().unwrap_or_else(|| "nothing".to_owned()),
-            }),
+            (Some(expected), ours) if ours.is_none_or(|ours| differ(expected, ours)) => {
+                add(How::Ends {
+                    expected: expected.clone(),
+                    ours: ours.cloned().unwrap_or_else(|| "nothing".to_owned()),
+                })
+            }
             (None, Some(ours)) if !expected.fields.contains_key(name) => add(How::Ends {
                 expected: "nothing".to_owned(),
                 ours: ours.clone(),
@@ -132,13 +135,19 @@ pub fn compare(expected: &Expected, ours: &Course) -> Vec<Difference> {
     differences
 }
 
-/// The first required value that cannot be found behind those before it.
-fn first_missing(required: &[String], sequence: &[String]) -> Option<String> {
-    let mut rest = sequence.iter();
-    required
-        .iter()
-        .find(|wanted| !rest.any(|value| value == *wanted))
-        .cloned()
+/// Whether two ends differ; nothing and an empty object are the same.
+fn differ(one: &str, other: &str) -> bool {
+    let is_nothing = |value: &str| matches!(value, ABSENT | "{}");
+    one != other && !(is_nothing(one) && is_nothing(other))
+}
+
+/// The required values that are not part of a longest common subsequence: as few as possible, so that
+/// a deliberate difference hides no other.
+fn missing(required: &[String], sequence: &[String]) -> Vec<String> {
+    let common = in_common(required, sequence);
+    let mut common = common.iter().peekable();
+    let is_missing = |value: &&String| common.next_if(|next| next == value).is_none();
+    required.iter().filter(is_missing).cloned().collect()
 }
 
 fn unexpected(field: &Field, sequence: &[String]) -> BTreeSet<String> {
@@ -199,7 +208,8 @@ mod tests {
             ("a b c", vec![]),
             ("a x b x c", vec![]),
             ("a c", vec![missing("b")]),
-            ("b a c", vec![missing("b")]),
+            ("b a c", vec![missing("a")]),
+            ("c", vec![missing("a"), missing("b")]),
             ("a b y c", vec![much("y")]),
             ("a b c x", vec![ends("x")]),
         ];

@@ -132,7 +132,7 @@ impl Field {
 }
 
 /// A longest common subsequence.
-fn in_common(one: &[String], other: &[String]) -> Vec<String> {
+pub(super) fn in_common(one: &[String], other: &[String]) -> Vec<String> {
     let width = other.len() + 1;
     // lengths[i * width + j]: how long it is for one[i..] and other[j..].
     let mut lengths = vec![0_usize; (one.len() + 1) * width];

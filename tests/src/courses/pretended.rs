@@ -76,8 +76,11 @@ pub async fn play_pretended(scenario: &Scenario, cut: Option<usize>) -> Played {
     server.install_crds(&crds::all()).expect("our kinds");
     let mut tasks = JoinSet::new();
     let stop = CancellationToken::new();
-    let traffic = Arc::new(Pretended::new(1));
-    cluster(&server, origin, &traffic, (&mut tasks, &stop));
+    let traffic = Arc::new(Pretended::new(usize::from(scenario.is_routed())));
+    cluster(&server, origin, (&mut tasks, &stop));
+    if scenario.is_routed() {
+        tasks.spawn(discover(server.client(), traffic.clone()));
+    }
     let clock = controller::clock::Clock::starting_at(origin);
     let ours = Arc::new(Ours {
         server: server.clone(),
@@ -158,7 +161,6 @@ const OURS: &str = "ours";
 fn cluster(
     server: &Arc<ApiServer>,
     origin: Timestamp,
-    traffic: &Arc<Pretended>,
     (tasks, stop): (&mut JoinSet<()>, &CancellationToken),
 ) {
     let clock = local::clock::Clock::starting_at(origin);
@@ -171,13 +173,12 @@ fn cluster(
         stop.clone(),
     ));
     let kubelet = Kubelet {
-        client: client.clone(),
+        client,
         clock,
         config: KubeletConfig::default(),
         runtime: Arc::new(pretend),
     };
     tasks.spawn(kubelet.run(stop.clone()));
-    tasks.spawn(discover(client, traffic.clone()));
 }
 
 fn restart(ours: Arc<Ours>) -> Restart {

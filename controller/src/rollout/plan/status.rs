@@ -20,6 +20,8 @@ pub(super) fn base(scene: &Scene<'_>) -> RolloutStatus {
         current_step_hash: Some(scene.strategy.step_hash().to_owned())
             .filter(|hash| !hash.is_empty()),
         current_step_index: was.current_step_index,
+        // A retry wrote it; whoever reads the status of Argo's finds it there as well.
+        abort: was.abort.filter(|abort| !abort),
         collision_count: was.collision_count,
         stable_rs: was.stable_rs.clone(),
         restarted_at: was.restarted_at.clone(),
