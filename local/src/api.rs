@@ -5,8 +5,9 @@
 //! apart, `route` finds its verb. Reading verbs are `list` and `watch`; writing ones
 //! `create`, `update`, `patch` and `delete`. Every write passes `admit` (defaults,
 //! pruning by `schema`, validation) before it changes the `store`, which numbers it, remembers
-//! it for watchers and keeps it in the `journal`. What lost its owner is taken by `collect`.
-//! Who manages which field is kept by `manage`, as server-side apply needs it.
+//! it for watchers and keeps it in the `journal`. What lost its owner is taken by `collect`,
+//! which finds it in `belongings`. Who manages which field is kept by `manage`, as server-side apply
+//! needs it. Whose a token is, `tokens` says.
 //! Bodies come as JSON, YAML or `protobuf`. An `answer` shows objects as JSON or as a `table`; a
 //! `refuse` is every error.
 //!
