@@ -70,6 +70,9 @@ pub enum ConditionError {
     /// It is something else than true or false.
     #[error("expected bool, but got {0}")]
     NotBool(&'static str),
+    /// It is something else than a moment.
+    #[error("expected time.Time, but got {0}")]
+    NotTime(&'static str),
 }
 
 /// Whether the condition holds for a result, at a time (`now()`).
@@ -78,6 +81,15 @@ pub fn holds(condition: &str, result: &Value, now: Timestamp) -> Result<bool, Co
     match evaluate::evaluate(&tree, result, now)? {
         Value::Bool(answer) => Ok(answer),
         other => Err(ConditionError::NotBool(other.type_name())),
+    }
+}
+
+/// The moment that an expression means at a time: `now() - duration("5m")`. There is no `result`.
+pub fn moment(expression: &str, now: Timestamp) -> Result<Timestamp, ConditionError> {
+    let tree = syntax::parse(expression)?;
+    match evaluate::evaluate(&tree, &Value::Nil, now)? {
+        Value::Time(moment) => Ok(moment),
+        other => Err(ConditionError::NotTime(other.type_name())),
     }
 }
 

@@ -8,6 +8,7 @@ pub mod analysis;
 pub mod args;
 pub mod authority;
 pub mod conditions;
+pub mod fetch;
 pub mod fleets;
 pub mod grants;
 pub mod leader;

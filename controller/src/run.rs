@@ -21,7 +21,10 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tracing_subscriber::EnvFilter;
 
+use crate::analysis::Means;
+use crate::analysis::providers::{job, prometheus};
 use crate::args::{Args, LogFormat};
 use crate::clock::Clock;
 use crate::fleets::Fleets;
@@ -46,6 +49,8 @@ pub struct Options {
     pub status_listen: Option<SocketAddr>,
     /// How the lease is taken.
     pub election: Election,
+    /// What metrics are measured with, beside the proxies.
+    pub means: Means,
 }
 
 /// Why a controller does not start.
@@ -103,6 +108,7 @@ struct Shared {
     fleets: Arc<Fleets>,
     tasks: TaskTracker,
     stop: CancellationToken,
+    means: Means,
 }
 
 // === impl Options ===
@@ -119,6 +125,7 @@ impl Options {
                 competes: false,
                 ..Election::new(namespace, identity)
             },
+            means: Means::default(),
         }
     }
 }
@@ -157,6 +164,7 @@ pub async fn start(client: Client, clock: Clock, options: Options) -> Result<Run
         fleets: fleets.clone(),
         tasks: TaskTracker::new(),
         stop: stop.clone(),
+        means: options.means.clone(),
     };
     if let Some(listener) = status {
         let served = status_server::serve(listener, fleets.clone(), serving.clone(), stop.clone());
@@ -223,6 +231,7 @@ async fn lead(
         fleets,
         tasks,
         stop,
+        ..
     } = shared.clone();
     let follow = |leader| drop(told.send_replace(Serving::Follows(Some(leader))));
     let leadership = tokio::select! {
@@ -247,6 +256,7 @@ async fn act(shared: Shared, watches: Watches, told: watch::Sender<Serving>) {
         fleets,
         tasks,
         stop,
+        means,
     } = shared;
     tokio::select! {
         () = watches.synced() => {}
@@ -262,7 +272,13 @@ async fn act(shared: Shared, watches: Watches, told: watch::Sender<Serving>) {
             traffic.clone(),
             stop.clone(),
         ));
-        tasks.spawn(analysis::run(client.clone(), clock, traffic, stop.clone()));
+        let setup = analysis::Setup {
+            client: client.clone(),
+            clock,
+            traffic,
+            means: means.clone(),
+        };
+        tasks.spawn(analysis::run(setup, stop.clone()));
     };
     watches.publish(&fleets, begin).await;
 }
@@ -306,9 +322,16 @@ pub fn main_from(args: impl IntoIterator<Item = std::ffi::OsString>) -> ExitCode
     }
 }
 
+/// What is logged. Whatever is asked for, the client of the API server does not tell what that
+/// refused: it may quote a Job with the value of a Secret in it.
+pub(crate) fn log_filter(level: &str) -> EnvFilter {
+    let filter = EnvFilter::try_new(level).unwrap_or_else(|_| EnvFilter::new("info"));
+    let quiet = "kube_client::client=info".parse();
+    filter.add_directive(quiet.expect("a constant that parses"))
+}
+
 fn log(args: &Args) {
-    let filter = tracing_subscriber::EnvFilter::try_new(&args.loglevel);
-    let filter = filter.unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+    let filter = log_filter(&args.loglevel);
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr);
@@ -326,7 +349,8 @@ async fn serve(args: &Args) -> anyhow::Result<()> {
     let namespace = config.default_namespace.clone();
     let client = Client::try_from(config).context("no client for the API server")?;
     let clock = Clock::system();
-    let options = args.options(&namespace, identity(clock));
+    let mut options = args.options(&namespace, identity(clock));
+    options.means = means().await?;
     let running = start(client, clock, options).await?;
     let stop = running.stop.clone();
     tokio::spawn(async move {
@@ -346,6 +370,25 @@ async fn config(kubeconfig: Option<&Path>) -> anyhow::Result<Config> {
     };
     let kubeconfig = Kubeconfig::read_from(path)?;
     Ok(Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?)
+}
+
+/// What metrics are measured with, by the variables that Argo has for it.
+async fn means() -> anyhow::Result<Means> {
+    let variable = |name| std::env::var(name).ok().filter(|text| !text.is_empty());
+    let mut means = Means {
+        prometheus_address: variable(prometheus::ADDRESS_VARIABLE),
+        ..Means::default()
+    };
+    means.jobs.namespace = variable(job::NAMESPACE_VARIABLE);
+    let config = match variable(job::KUBECONFIG_VARIABLE).as_deref() {
+        None => return Ok(means),
+        Some(job::IN_CLUSTER) => Config::incluster()?,
+        Some(path) => config(Some(Path::new(path)))
+            .await
+            .with_context(|| format!("{}={path}", job::KUBECONFIG_VARIABLE))?,
+    };
+    means.jobs.cluster = Some(Client::try_from(config)?);
+    Ok(means)
 }
 
 /// Different for each process, so that each start is a transition of the lease.

@@ -190,11 +190,12 @@ impl Applier {
     }
 
     async fn prepare(&self, candidate: Candidate) -> Result<Ready, Vec<ConfigError>> {
-        let (state, wall) = (Arc::clone(self.shared.state()), self.shared.clock().wall());
+        let (state, clock) = (Arc::clone(self.shared.state()), self.shared.clock());
+        let (wall, now) = (clock.wall(), clock.now());
         let work = move || {
             let checked = check(&candidate.document)?;
             let tls = rehearse(&checked, &candidate.secrets, wall)?;
-            let snapshot = snapshot::compile(&checked, tls, &state);
+            let snapshot = snapshot::compile(&checked, tls, &state, now);
             Ok(Ready {
                 snapshot,
                 digest: document::digest(&candidate.document),

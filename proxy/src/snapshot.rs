@@ -9,7 +9,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use uplink::check::{
     Backend, CheckedCluster, CheckedConfig, CheckedHeaderRoute, CheckedOverride, CheckedRoute,
@@ -71,6 +71,7 @@ pub(crate) struct CompiledSplit {
     pub(crate) header_routes: Vec<CheckedHeaderRoute>,
     pub(crate) fallback_to_stable: bool,
     pub(crate) age_threshold: Duration,
+    pub(crate) warm_up: Duration,
 }
 
 /// A cluster and its endpoints.
@@ -92,7 +93,12 @@ struct Compiler<'a> {
 
 /// Compiles a checked configuration with its rehearsed certificates. Nothing is in force before the
 /// snapshot is installed; only series appear, at zero.
-pub fn compile(config: &CheckedConfig, tls: TlsSetup, state: &Arc<State>) -> Snapshot {
+pub fn compile(
+    config: &CheckedConfig,
+    tls: TlsSetup,
+    state: &Arc<State>,
+    now: Instant,
+) -> Snapshot {
     let clusters = config
         .clusters
         .keys()
@@ -120,7 +126,7 @@ pub fn compile(config: &CheckedConfig, tls: TlsSetup, state: &Arc<State>) -> Sna
         clusters: config
             .clusters
             .iter()
-            .map(|(name, cluster)| Arc::new(compile_cluster(name, cluster, state)))
+            .map(|(name, cluster)| Arc::new(compile_cluster(name, cluster, state, now)))
             .collect(),
         splits: compiler.splits.into_values().collect(),
         tls,
@@ -153,18 +159,20 @@ fn compile_split(
         header_routes: split.header_routes.clone(),
         fallback_to_stable: split.fallback_to_stable,
         age_threshold: split.age_threshold,
+        warm_up: split.warm_up,
     }
 }
 
-fn compile_cluster(name: &str, cluster: &CheckedCluster, state: &State) -> CompiledCluster {
+fn compile_cluster(
+    name: &str,
+    cluster: &CheckedCluster,
+    state: &State,
+    now: Instant,
+) -> CompiledCluster {
     let cluster_state = state.cluster(name, &cluster.revision);
     CompiledCluster {
         name: name.to_owned(),
-        endpoints: cluster
-            .endpoints
-            .iter()
-            .map(|at| cluster_state.endpoint(*at))
-            .collect(),
+        endpoints: cluster_state.list(&cluster.endpoints, now),
         state: cluster_state,
         config: cluster.clone(),
     }

@@ -300,8 +300,12 @@ impl TestProxy {
         } else {
             rehearse(&config, secrets, Clock.wall()).expect("the certificates are right")
         };
-        self.shared
-            .install(compile(&config, tls, self.shared.state()));
+        self.shared.install(compile(
+            &config,
+            tls,
+            self.shared.state(),
+            self.shared.clock().now(),
+        ));
     }
 
     /// The evidence of an arm of the only split, over all epochs.

@@ -23,4 +23,5 @@ pub mod courses;
 
 pub mod http;
 pub mod processes;
+pub mod prometheus;
 pub mod wait;

@@ -4,6 +4,7 @@
 //! In the order of what they show: [`article`] the example that people will try first, [`releases`]
 //! a good release and a bad one under traffic, [`kills`] what a SIGKILL changes (nothing),
 //! [`certificates`] a configuration that is refused, [`orphans`] that nothing outlives `sluice`,
+//! [`prometheus`] a release judged from outside,
 //! [`courses`] that the controller does what Argo's does, that the [`manifests`] for people say what
 //! the programs take, and [`real`] what holds on a real control plane, where there is one.
 //! That a canary which accepts and never answers is taken to 0 in time is shown on a real proxy in
@@ -21,6 +22,8 @@ mod kills;
 mod manifests;
 #[path = "behaviours/orphans.rs"]
 mod orphans;
+#[path = "behaviours/prometheus.rs"]
+mod prometheus;
 #[path = "behaviours/real.rs"]
 mod real;
 #[path = "behaviours/releases.rs"]
@@ -52,4 +55,5 @@ mod number {
     pub(crate) const KILLED: u8 = 6;
     pub(crate) const CERTIFICATES: u8 = 7;
     pub(crate) const ORPHANS: u8 = 8;
+    pub(crate) const PROMETHEUS: u8 = 9;
 }

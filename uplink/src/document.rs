@@ -168,6 +168,10 @@ pub struct Split {
     /// Answer from stable what the canary failed and may safely be retried.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fallback: Option<Fallback>,
+    /// For so long after an endpoint turned ready its response times are no evidence (a Go duration, 0s to
+    /// 1h): a cold start is not a slow revision. Its failures always are. Default `10s`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub warm_up: Option<String>,
     /// The fuse. On by default.
     #[serde(default)]
     pub fuse: Fuse,

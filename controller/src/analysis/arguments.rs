@@ -9,8 +9,7 @@ use crds::AnalysisRunSpec;
 use crds::analysis::{Argument, Metric};
 use thiserror::Error;
 
-/// What stands for a Secret's value where it does not matter, or must not be seen.
-pub const REDACTED: &str = "*****";
+use super::redact::REDACTED;
 
 /// Why a metric's arguments cannot be filled in; the texts are Argo's.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
@@ -21,12 +20,9 @@ pub enum ArgumentError {
     /// A tag without an end.
     #[error("cannot find end tag=\"}}}}\" in the template, starting from {0:?}")]
     OpenTag(String),
-    /// An argument that has neither value nor source.
-    #[error("args.{0} was not resolved")]
+    /// An argument that has neither a value nor a Secret.
+    #[error("argument {0:?} was not supplied")]
     Unresolved(String),
-    /// An argument with both.
-    #[error("arg {0} has both Value and ValueFrom fields")]
-    Both(String),
     /// A Secret that is not there, or not readable.
     #[error("{0}")]
     Secret(String),
@@ -68,12 +64,32 @@ pub fn resolved(
     spec: &AnalysisRunSpec,
     secrets: &BTreeMap<SecretKey, String>,
 ) -> Result<Vec<Metric>, ArgumentError> {
+    let values = values(spec, secrets)?;
+    spec.metrics
+        .iter()
+        .map(|metric| filled(metric, &values))
+        .collect()
+}
+
+/// One of them.
+pub fn resolved_one(
+    spec: &AnalysisRunSpec,
+    metric: &Metric,
+    secrets: &BTreeMap<SecretKey, String>,
+) -> Result<Metric, ArgumentError> {
+    filled(metric, &values(spec, secrets)?)
+}
+
+fn values(
+    spec: &AnalysisRunSpec,
+    secrets: &BTreeMap<SecretKey, String>,
+) -> Result<BTreeMap<String, String>, ArgumentError> {
     let mut values = BTreeMap::new();
     for argument in &spec.args {
         let value = match (&argument.value, secret_of(argument)) {
-            (Some(_), Some(_)) => return Err(ArgumentError::Both(argument.name.clone())),
             (Some(value), None) => value.clone(),
-            (None, Some(key)) => secrets
+            // Beside a value, the Secret wins, as in Argo.
+            (_, Some(key)) => secrets
                 .get(&key)
                 .cloned()
                 .unwrap_or_else(|| REDACTED.to_owned()),
@@ -81,10 +97,7 @@ pub fn resolved(
         };
         values.insert(format!("args.{}", argument.name), value);
     }
-    spec.metrics
-        .iter()
-        .map(|metric| filled(metric, &values))
-        .collect()
+    Ok(values)
 }
 
 fn filled(metric: &Metric, values: &BTreeMap<String, String>) -> Result<Metric, ArgumentError> {
@@ -117,14 +130,6 @@ fn replaced(json: &str, values: &BTreeMap<String, String>) -> Result<String, Arg
     }
     text.push_str(rest);
     Ok(text)
-}
-
-/// A text without the values of Secrets.
-pub fn redacted(text: &str, secrets: &BTreeMap<SecretKey, String>) -> String {
-    let values = secrets.values().filter(|value| !value.is_empty());
-    values.fold(text.to_owned(), |text, value| {
-        text.replace(value.as_str(), REDACTED)
-    })
 }
 
 #[cfg(test)]
@@ -165,13 +170,15 @@ mod tests {
     fn what_cannot_be_filled_in_is_said() {
         let n = json!({"name": "n", "value": "3"});
         let host = json!({"name": "host", "value": "h"});
-        let secret = json!({"secretKeyRef": {"name": "s", "key": "k"}});
         let rows = [
             (json!([n]), "failed to resolve {{args.host}}"),
-            (json!([n, {"name": "host"}]), "args.host was not resolved"),
             (
-                json!([n, {"name": "host", "value": "", "valueFrom": secret}]),
-                "arg host has both Value and ValueFrom fields",
+                json!([n, {"name": "host"}]),
+                "argument \"host\" was not supplied",
+            ),
+            (
+                json!([n, {"name": "host", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}]),
+                "argument \"host\" was not supplied",
             ),
         ];
         for (args, expected) in rows {
@@ -204,6 +211,5 @@ mod tests {
         };
         assert_eq!(url(&known), "http://hunter2/");
         assert_eq!(url(&BTreeMap::new()), "http://*****/");
-        assert_eq!(redacted("bad token hunter2", &known), "bad token *****");
     }
 }

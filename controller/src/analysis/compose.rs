@@ -58,7 +58,7 @@ pub enum ComposeError {
         name: String,
     },
     /// Two rules of one list are about the same metric.
-    #[error("two {list} metric rules have the same metric name '{name}'")]
+    #[error("two {list} metric rules have the same name '{name}'")]
     SameRule {
         /// `Dry-Run` or `Measurement Retention`.
         list: &'static str,
@@ -95,13 +95,17 @@ pub enum ComposeError {
         /// The path.
         path: String,
     },
-    /// A path that indexes a list with something else than a number in range.
-    #[error("invalid index '{index}' in path {path} in rollout")]
+    /// A path that indexes a list with something else than a number.
+    #[error("invalid index '{index}'")]
     InvalidIndex {
-        /// The path.
-        path: String,
         /// The index.
         index: String,
+    },
+    /// A path that indexes a list behind its end.
+    #[error("index {index} out of range")]
+    OutOfRange {
+        /// The index.
+        index: usize,
     },
     /// A path that ends at a list or an object.
     #[error("path {path} in rollout must terminate in a primitive value")]

@@ -4,16 +4,22 @@
 //! as Error. Then each metric that is [`due`] takes its measurement from what was seen, and at last
 //! [`decide`] says what the measurements make of the metrics, and the metrics of the run.
 //!
+//! What the proxies counted is judged here ([`measured`]); what a provider outside measured was
+//! judged when it was taken ([`external`]), and which metrics are to be measured next is part of the
+//! plan.
+//!
 //! A tripped fuse ends the run as Failed at once, whatever its metrics say: a proxy has proof.
 
+mod count;
 mod decide;
 mod due;
+mod external;
 mod measured;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crds::analysis::Metric;
-use crds::analysis::run::AnalysisRunStatus;
+use crds::analysis::run::{AnalysisRunStatus, Measurement};
 use crds::words::AnalysisPhase;
 use crds::{AnalysisRun, AnalysisRunSpec};
 use jiff::{SignedDuration, Timestamp};
@@ -21,13 +27,21 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::arguments::{self, ArgumentError, SecretKey};
 use super::providers::Look;
+use super::providers::job::{JobKey, JobState};
+use super::redact::Redactor;
 use super::spec::{self, CheckedRun};
 
 /// What is known of a run beside the run itself.
 #[derive(Clone, Debug, Default)]
 pub struct Observed {
-    /// What the provider of each unfinished metric sees right now, or why it cannot look.
+    /// What each unfinished metric of the proxies sees right now, or why it cannot look.
     pub looks: BTreeMap<String, Result<Look, String>>,
+    /// What providers outside measured since the last look, by metric.
+    pub taken: BTreeMap<String, Taken>,
+    /// The metrics that are being measured right now.
+    pub measuring: BTreeSet<String>,
+    /// How the Jobs of unfinished measurements are doing, by metric.
+    pub jobs: BTreeMap<String, JobState>,
     /// Why a proxy's fuse tripped for this run's canary, where one did.
     pub fuse: Option<String>,
     /// The Secrets that the arguments refer to.
@@ -38,11 +52,24 @@ pub struct Observed {
     pub step: bool,
 }
 
+/// What a provider measured. Nothing in it is a Secret.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Taken {
+    /// The measurement; one that is Running goes on as a Job.
+    pub measurement: Measurement,
+    /// What the provider says of the metric.
+    pub metadata: BTreeMap<String, String>,
+}
+
 /// What is to be done about a run.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Plan {
     /// Its next status.
     pub status: AnalysisRunStatus,
+    /// Jobs to end before the status is written: nothing needs them any more.
+    pub end_jobs: Vec<JobKey>,
+    /// Metrics to measure now, once the status is written.
+    pub measure: Vec<String>,
     /// What to tell people.
     pub notes: Vec<Note>,
     /// When to look again, at the latest.
@@ -75,14 +102,17 @@ pub fn checked(
     spec::checked(run, &metrics).map_err(|reason| format!("Analysis spec invalid: {reason}"))
 }
 
-/// Whether anything of the run is to be measured now, so that its Secrets are needed.
+/// Whether the proxies' counts are to be judged now, so that the run's Secrets are needed.
 pub fn is_due(run: &AnalysisRun, checked: &CheckedRun, now: Timestamp) -> bool {
     let status = run.status.clone().unwrap_or_default();
     let terminating = decide::is_terminating(&run.spec, &status);
-    checked
+    let by_proxies = checked
         .metrics
         .iter()
-        .any(|metric| due::at(metric, &status, terminating).is_some_and(|at| at <= now))
+        .filter(|metric| metric.proxy().is_some());
+    by_proxies
+        .filter_map(|metric| due::at(metric, &status, terminating))
+        .any(|at| at <= now)
 }
 
 /// What is to be done about a run.
@@ -105,10 +135,10 @@ pub fn plan(run: &AnalysisRun, observed: &Observed, now: Timestamp) -> Plan {
     }
     match checked(&run.spec, &observed.secrets) {
         Ok(checked) => carried_out(run, &checked, observed, now),
-        Err(message) => ended(
-            AnalysisPhase::Error,
-            arguments::redacted(&message, &observed.secrets),
-        ),
+        Err(message) => {
+            let redactor = Redactor::new(observed.secrets.values().map(String::as_str));
+            ended(AnalysisPhase::Error, redactor.redact(&message))
+        }
     }
 }
 
@@ -123,47 +153,67 @@ fn carried_out(
         ..Plan::default()
     };
     let terminating = decide::is_terminating(&run.spec, &plan.status);
+    let scene = external::Scene {
+        run,
+        observed,
+        terminating,
+        now,
+    };
     for metric in &checked.metrics {
-        measured::take(metric, &mut plan.status, observed, terminating, now);
+        match metric.proxy() {
+            Some(proxy) => measured::take((metric, proxy), &mut plan.status, &scene),
+            None => external::take(metric, &mut plan, &scene),
+        }
     }
     plan.status.started_at.get_or_insert(Time(now));
     let mut outcome = decide::run(&run.spec, checked, &mut plan, terminating);
     // A metric that just went bad ends the others. Argo does that at its next look.
     if !terminating && decide::is_terminating(&run.spec, &plan.status) {
+        for metric in &checked.metrics {
+            external::end(metric, &mut plan, &scene);
+        }
         outcome = decide::run(&run.spec, checked, &mut plan, true);
     }
     let (phase, message) = outcome;
     for metric in &checked.metrics {
-        trim(&mut plan.status, &metric.name, metric.retention);
+        trim(&mut plan, run, &metric.name, metric.retention);
     }
     if phase.is_completed() {
-        let notes = std::mem::take(&mut plan.notes);
+        let (notes, end_jobs) = (plan.notes, plan.end_jobs);
         let mut end = ended(plan.status, phase, message, now);
         end.notes.splice(0..0, notes);
+        end.end_jobs = end_jobs;
         return end;
     }
     plan.status.phase = Some(phase);
-    let times = checked
+    again(checked, observed, plan)
+}
+
+/// When to look again: when the next metric is due that is not being measured.
+fn again(checked: &CheckedRun, observed: &Observed, mut plan: Plan) -> Plan {
+    let free = checked
         .metrics
         .iter()
-        .filter_map(|metric| due::at(metric, &plan.status, false));
+        .filter(|metric| !observed.measuring.contains(&metric.name))
+        .filter(|metric| !plan.measure.contains(&metric.name));
+    let times = free.filter_map(|metric| due::at(metric, &plan.status, false));
     plan.again = times.min();
     plan.watching = checked
         .metrics
         .iter()
-        .any(|metric| due::is_running(metric, &plan.status));
+        .any(|metric| metric.proxy().is_some() && due::is_running(metric, &plan.status));
     plan
 }
 
-/// Keeps the newest measurements.
-fn trim(status: &mut AnalysisRunStatus, name: &str, retention: usize) {
-    if let Some(result) = status
-        .metric_results
-        .iter_mut()
-        .find(|result| result.name == name)
-    {
+/// Keeps the newest measurements; the Jobs of the others end.
+fn trim(plan: &mut Plan, run: &AnalysisRun, name: &str, retention: usize) {
+    let results = &mut plan.status.metric_results;
+    if let Some(result) = results.iter_mut().find(|result| result.name == name) {
         let surplus = result.measurements.len().saturating_sub(retention);
-        result.measurements.drain(..surplus);
+        for measurement in result.measurements.drain(..surplus) {
+            plan.end_jobs
+                .extend(external::job_of(run, &measurement.metadata));
+        }
     }
 }
 
@@ -180,6 +230,8 @@ fn ended(
     };
     status.phase = Some(phase);
     status.message = (!message.is_empty()).then_some(message);
+    // In Argo it is not a pointer, so it is always there.
+    status.run_summary.get_or_insert_default();
     status.started_at.get_or_insert(Time(now));
     status.completed_at.get_or_insert(Time(now));
     // The next look is about the run's time to live.

@@ -5,11 +5,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crds::AnalysisRunSpec;
 use crds::analysis::Metric;
+use crds::analysis::providers::{JobMetric, PrometheusMetric, WebMetric};
 use crds::duration::GoDuration;
 use crds::int_or_string::{IntOrString, count_or};
 use crds::plugin::{PLUGIN_NAME, ProxyMetric};
 use jiff::SignedDuration;
 use regex::Regex;
+
+use super::judge::Conditions;
+use super::providers::web;
 
 /// Measurements kept of a metric where no rule says otherwise.
 pub const RETENTION: usize = 10;
@@ -52,33 +56,65 @@ pub struct CheckedMetric {
     /// How many measurements are kept.
     pub retention: usize,
     /// How it is measured.
-    pub proxy: ProxyMetric,
+    pub provider: Provider,
+}
+
+/// How a metric is measured.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Provider {
+    /// By what the proxies counted.
+    Proxy(ProxyMetric),
+    /// By a query.
+    Prometheus(PrometheusMetric),
+    /// By a request.
+    Web(WebMetric),
+    /// By the end of a Job.
+    Job(JobMetric),
+}
+
+// === impl CheckedMetric ===
+
+impl CheckedMetric {
+    /// Its conditions.
+    pub fn conditions(&self) -> Conditions<'_> {
+        Conditions {
+            success: self.success_condition.as_deref(),
+            failure: self.failure_condition.as_deref(),
+        }
+    }
+
+    /// How it is measured, where the proxies do it.
+    pub fn proxy(&self) -> Option<&ProxyMetric> {
+        match &self.provider {
+            Provider::Proxy(proxy) => Some(proxy),
+            _ => None,
+        }
+    }
 }
 
 /// Why a metric cannot be measured here, in a sentence; `None` where it can.
 pub fn unsupported_provider(metric: &Metric) -> Option<String> {
     let names = metric.provider.names();
-    let foreign = names.iter().find(|name| **name != PLUGIN_NAME)?;
+    let plugin = metric.provider.plugin.keys().map(String::as_str);
+    let plugin: Vec<&str> = plugin.collect();
+    let known = |name: &&&str| {
+        let is_plugin = plugin.contains(*name);
+        (is_plugin && **name == PLUGIN_NAME) || (!is_plugin && PROVIDERS.contains(*name))
+    };
+    let foreign = names.iter().find(|name| !known(name))?;
     let name = &metric.name;
+    let accepted = PROVIDERS.join(", ");
     Some(format!(
-        "metric '{name}' uses the provider '{foreign}', which is not supported yet; use the plugin '{PLUGIN_NAME}'"
+        "metric '{name}' uses the provider '{foreign}', which is not supported yet: {accepted} and the plugin '{PLUGIN_NAME}' are accepted"
     ))
 }
+
+/// The providers that are built in.
+const PROVIDERS: [&str; 3] = ["prometheus", "web", "job"];
 
 /// Checks a run whose metrics have their arguments. The error is what stands behind
 /// `Analysis spec invalid: `.
 pub fn checked(spec: &AnalysisRunSpec, metrics: &[Metric]) -> Result<CheckedRun, String> {
-    let dry = matching(
-        "dryRun",
-        spec.dry_run.iter().map(|rule| &rule.metric_name),
-        metrics,
-    )?;
-    let rules = spec.measurement_retention.iter();
-    let kept = matching(
-        "measurementRetention",
-        rules.map(|rule| &rule.metric_name),
-        metrics,
-    )?;
     if metrics.is_empty() {
         return Err("no metrics specified".to_owned());
     }
@@ -86,17 +122,24 @@ pub fn checked(spec: &AnalysisRunSpec, metrics: &[Metric]) -> Result<CheckedRun,
     let mut checked = Vec::with_capacity(metrics.len());
     for (index, metric) in metrics.iter().enumerate() {
         if !names.insert(&metric.name) {
-            // The missing quote is Argo's.
-            return Err(format!("metrics[{index}]: duplicate name '{}", metric.name));
+            return Err(format!(
+                "metrics[{index}]: duplicate name '{}'",
+                metric.name
+            ));
         }
-        let mut one = check(metric).map_err(|reason| format!("metrics[{index}]: {reason}"))?;
-        one.dry_run = dry.contains_key(metric.name.as_str());
-        let rule = kept
-            .get(metric.name.as_str())
-            .map(|rule| &spec.measurement_retention[*rule]);
+        checked.push(check(metric).map_err(|reason| format!("metrics[{index}]: {reason}"))?);
+    }
+    let rules = spec.dry_run.iter().map(|rule| &rule.metric_name);
+    let dry = matching("dryRun", rules, metrics)?;
+    let rules = spec.measurement_retention.iter();
+    let rules = rules.map(|rule| &rule.metric_name);
+    let kept = matching("measurementRetention", rules, metrics)?;
+    for metric in &mut checked {
+        metric.dry_run = dry.contains_key(metric.name.as_str());
+        let rule = kept.get(metric.name.as_str());
+        let rule = rule.and_then(|rule| spec.measurement_retention.get(*rule));
         let limit = rule.and_then(|rule| usize::try_from(rule.limit).ok());
-        one.retention = limit.filter(|limit| *limit > 0).unwrap_or(RETENTION);
-        checked.push(one);
+        metric.retention = limit.filter(|limit| *limit > 0).unwrap_or(RETENTION);
     }
     Ok(CheckedRun { metrics: checked })
 }
@@ -137,44 +180,45 @@ fn check(metric: &Metric) -> Result<CheckedMetric, String> {
     let errors = count_or(metric.consecutive_error_limit.as_ref(), CONSECUTIVE_ERRORS);
     limits(successes, failures, inconclusive, errors)?;
     counts(count, successes, failures, inconclusive)?;
-    if count > 1 && metric.interval.is_none() {
+    let interval = text(&metric.interval);
+    if count > 1 && interval.is_none() {
         return Err("interval must be specified when count > 1".to_owned());
     }
-    let count = match (count, &metric.interval) {
+    let count = match (count, interval) {
         (0, None) => Some(1),
         (0, Some(_)) => None,
         (count, _) => Some(count),
     };
     Ok(CheckedMetric {
         name: metric.name.clone(),
-        interval: duration("interval", metric.interval.as_deref())?,
-        initial_delay: duration("startDelay", metric.initial_delay.as_deref())?,
+        interval: duration("interval", interval)?,
+        // The field's old name is Argo's.
+        initial_delay: duration("startDelay", text(&metric.initial_delay))?,
         count,
         failure_limit: (failures >= 0).then_some(failures),
         inconclusive_limit: inconclusive,
         consecutive_error_limit: errors,
         consecutive_success_limit: (successes > 0).then_some(successes),
-        success_condition: metric
-            .success_condition
-            .clone()
-            .filter(|text| !text.is_empty()),
-        failure_condition: metric
-            .failure_condition
-            .clone()
-            .filter(|text| !text.is_empty()),
+        success_condition: text(&metric.success_condition).map(str::to_owned),
+        failure_condition: text(&metric.failure_condition).map(str::to_owned),
         dry_run: false,
         retention: RETENTION,
-        proxy: provider(metric)?,
+        provider: provider(metric)?,
     })
+}
+
+/// The text of a field; an empty one is none.
+fn text(field: &Option<String>) -> Option<&str> {
+    field.as_deref().filter(|text| !text.is_empty())
 }
 
 fn limits(successes: i64, failures: i64, inconclusive: i64, errors: i64) -> Result<(), String> {
     let wrong = if successes < 0 {
         "consecutiveSuccessLimit must be >= 0"
     } else if failures < -1 {
-        "failureLimit must be >= -1"
+        "failureLimit must be >= 0, or -1 to be disabled"
     } else if successes == 0 && failures == -1 {
-        "failureLimit and consecutiveSuccessLimit must not both be disabled"
+        "failureLimit and consecutiveSuccessLimit cannot both be disabled"
     } else if inconclusive < 0 {
         "inconclusiveLimit must be >= 0"
     } else if errors < 0 {
@@ -185,36 +229,36 @@ fn limits(successes: i64, failures: i64, inconclusive: i64, errors: i64) -> Resu
     Err(wrong.to_owned())
 }
 
+/// A count below 0 is as good as 1, as in Argo.
 fn counts(count: i64, successes: i64, failures: i64, inconclusive: i64) -> Result<(), String> {
-    let least = failures.max(0).saturating_add(successes);
-    let wrong = if count < 0 {
-        "count must be >= 0"
-    } else if count > 0 && count < least {
-        match (successes, failures) {
-            (0, _) => "count must be >= failureLimit",
-            (_, -1) => "count must be >= consecutiveSuccessLimit",
-            _ => "count must be >= failureLimit + consecutiveSuccessLimit",
-        }
-    } else if count > 0 && count < inconclusive {
-        "count must be >= inconclusiveLimit"
-    } else {
+    if count <= 0 {
         return Ok(());
-    };
-    Err(wrong.to_owned())
+    }
+    if failures >= 0 && count < failures.saturating_add(successes) {
+        return Err(format!(
+            "count ({count}) must be >= failureLimit + consecutiveSuccessLimit ({failures} + {successes}) if both >= 0"
+        ));
+    }
+    if failures < 0 && count < successes {
+        return Err("count must be >= consecutiveSuccessLimit".to_owned());
+    }
+    if count < inconclusive {
+        return Err("count must be >= inconclusiveLimit".to_owned());
+    }
+    Ok(())
 }
 
 fn duration(what: &str, text: Option<&str>) -> Result<Option<SignedDuration>, String> {
-    let Some(text) = text.filter(|text| !text.is_empty()) else {
-        return Ok(None);
-    };
+    let Some(text) = text else { return Ok(None) };
     match GoDuration::parse(text) {
         Ok(duration) => Ok(Some(SignedDuration::from_nanos(duration.nanoseconds()))),
         Err(error) => Err(format!("invalid {what} string: {error}")),
     }
 }
 
-fn provider(metric: &Metric) -> Result<ProxyMetric, String> {
-    match metric.provider.names().len() {
+fn provider(metric: &Metric) -> Result<Provider, String> {
+    let given = &metric.provider;
+    match given.names().len() {
         0 => return Err("no provider specified".to_owned()),
         1 => {}
         _ => return Err("multiple providers specified".to_owned()),
@@ -222,18 +266,35 @@ fn provider(metric: &Metric) -> Result<ProxyMetric, String> {
     if let Some(sentence) = unsupported_provider(metric) {
         return Err(sentence);
     }
-    let block = metric
-        .provider
-        .sluice_proxy()
-        .ok_or("no provider specified")?;
+    if let Some(prometheus) = &given.prometheus {
+        let authentication = prometheus.authentication.as_ref();
+        if authentication.is_some_and(|it| it.sigv4.is_some()) {
+            return Err(unsupported("prometheus.authentication.sigv4"));
+        }
+        return Ok(Provider::Prometheus(prometheus.clone()));
+    }
+    if let Some(web) = &given.web {
+        web::method(web)?;
+        let authentication = web.authentication.as_ref();
+        if authentication.is_some_and(|it| it.sigv4.is_some()) {
+            return Err(unsupported("web.authentication.sigv4"));
+        }
+        return Ok(Provider::Web(web.clone()));
+    }
+    if let Some(job) = &given.job {
+        return Ok(Provider::Job(job.clone()));
+    }
+    let block = given.sluice_proxy().ok_or("no provider specified")?;
     let path = format!("provider.plugin.{PLUGIN_NAME}");
-    ProxyMetric::parse(block, &path).map_err(|errors| {
-        errors
-            .iter()
-            .map(ToString::to_string)
-            .collect::<Vec<_>>()
-            .join("; ")
+    let parsed = ProxyMetric::parse(block, &path);
+    parsed.map(Provider::Proxy).map_err(|errors| {
+        let errors = errors.iter().map(ToString::to_string);
+        errors.collect::<Vec<_>>().join("; ")
     })
+}
+
+fn unsupported(field: &str) -> String {
+    format!("provider.{field} is not supported: basicAuth, oauth2 or headers are accepted")
 }
 
 #[cfg(test)]

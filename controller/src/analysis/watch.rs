@@ -1,9 +1,13 @@
-//! Watch: each AnalysisRun is looked at when it changes, when something of it is due, when its
-//! proxies have news, and, while the proxies' evidence may decide it, ten times a second. A look
-//! reads memory; only what it changes is written, as a merge patch that relies on the version that
-//! was looked at.
+//! Watch: each AnalysisRun is looked at when it changes, when something of it is due, when a
+//! measurement or a Job of it has ended, when its proxies have news, and, while the proxies' evidence
+//! may decide it, ten times a second.
+//!
+//! A [`look`] reads memory; only what it changes is written, as a merge patch that relies on the
+//! version that was looked at. Measurements outside take their time, so they are tasks of their own,
+//! and what they bring is looked at when it comes.
 
 mod events;
+mod look;
 mod patch;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,17 +19,18 @@ use crds::AnalysisRun;
 use crds::words::AnalysisPhase;
 use futures::StreamExt as _;
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::api::core::v1::Secret;
-use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
 use kube::core::DeserializeGuard;
 use kube::runtime::WatchStreamExt as _;
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, Client, ResourceExt as _};
 use tokio::sync::broadcast;
+use tokio::task::{AbortHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use super::arguments::{self, SecretKey};
-use super::plan::{self, Observed, Plan};
+use super::jobs::{self, Concerned, Jobs};
+use super::measure::{Means, Measurer, Outcome};
+use super::plan::Taken;
+use super::providers::job;
 use super::providers::sluice_proxy::{Subject, Tests};
 use crate::clock::Clock;
 use crate::traffic::{RolloutKey, Traffic};
@@ -45,38 +50,93 @@ const TYPE_LABEL: &str = "rollout-type";
 /// Names a run.
 type Key = (String, String);
 
+/// What the controller of AnalysisRuns works with.
+#[derive(Clone)]
+pub struct Setup {
+    /// The API server.
+    pub client: Client,
+    /// The time.
+    pub clock: Clock,
+    /// What the proxies say.
+    pub traffic: Arc<dyn Traffic>,
+    /// How everything else is measured.
+    pub means: Means,
+}
+
 struct Controller {
     client: Client,
     clock: Clock,
     traffic: Arc<dyn Traffic>,
+    measurer: Arc<Measurer>,
+    /// Where Jobs run.
+    jobs_client: Client,
+    jobs: Jobs,
     runs: BTreeMap<Key, AnalysisRun>,
     /// When each run is looked at next.
     due: BTreeMap<Key, Timestamp>,
     /// Runs seen since a list began.
     listed: BTreeSet<Key>,
     tests: Tests,
+    /// Measurements under way.
+    tasks: JoinSet<Measured>,
+    outside: BTreeMap<Key, Outside>,
     told: u64,
 }
 
+/// What is measured outside of one run.
+#[derive(Default)]
+struct Outside {
+    /// Of which run of that name.
+    uid: Option<String>,
+    /// Measurements under way, by metric, with what calls them off. The creation of a Job is not called
+    /// off: somebody has to know that it is there.
+    measuring: BTreeMap<String, Option<AbortHandle>>,
+    /// Those that came and are not written yet.
+    taken: BTreeMap<String, Taken>,
+    /// Why the run cannot be carried out.
+    unreadable: Option<String>,
+}
+
+/// A measurement that came.
+struct Measured {
+    key: Key,
+    uid: Option<String>,
+    metric: String,
+    outcome: Outcome,
+}
+
 /// Measures AnalysisRuns until `stop`.
-pub async fn run(client: Client, clock: Clock, traffic: Arc<dyn Traffic>, stop: CancellationToken) {
-    let mut controller = Controller {
+pub async fn run(setup: Setup, stop: CancellationToken) {
+    let Setup {
         client,
         clock,
         traffic,
+        means,
+    } = setup;
+    let news_of_jobs = jobs::watch(&client, &means.jobs);
+    let mut controller = Controller {
+        jobs_client: means.jobs.cluster.clone().unwrap_or_else(|| client.clone()),
+        client,
+        clock,
+        traffic,
+        measurer: Arc::new(Measurer::new(means, clock)),
+        jobs: Jobs::default(),
         runs: BTreeMap::new(),
         due: BTreeMap::new(),
         listed: BTreeSet::new(),
         tests: Tests::default(),
+        tasks: JoinSet::new(),
+        outside: BTreeMap::new(),
         told: 0,
     };
-    stop.run_until_cancelled(controller.work()).await;
+    stop.run_until_cancelled(controller.work(news_of_jobs))
+        .await;
 }
 
 // === impl Controller ===
 
 impl Controller {
-    async fn work(&mut self) {
+    async fn work(&mut self, mut news_of_jobs: jobs::Stream) {
         let mut news = self.traffic.changed();
         let all: Api<DeserializeGuard<AnalysisRun>> = Api::all(self.client.clone());
         let events = watcher(all, watcher::Config::default()).default_backoff();
@@ -88,6 +148,13 @@ impl Controller {
                     Some(event) => self.saw(event),
                     None => return,
                 },
+                Some(said) = news_of_jobs.next() => self.heard_of_jobs(said),
+                Some(measured) = self.tasks.join_next() => {
+                    // A task that was called off has nothing to say.
+                    if let Ok(measured) = measured {
+                        self.came(measured).await;
+                    }
+                }
                 heard = news.recv() => self.heard(heard),
                 () = tokio::time::sleep(wait) => self.look_at_due().await,
             }
@@ -143,6 +210,7 @@ impl Controller {
 
     fn gone(&mut self, key: &Key) {
         self.due.remove(key);
+        self.call_off(key);
         if let Some(uid) = self.runs.remove(key).and_then(|run| run.uid()) {
             self.tests.forget(&uid);
         }
@@ -191,170 +259,62 @@ impl Controller {
         }
     }
 
-    /// Looks at a run and does what the plan says; when to look again.
-    async fn look(&mut self, run: &AnalysisRun) -> Result<Option<Timestamp>, kube::Error> {
-        if run.metadata.deletion_timestamp.is_some() {
-            return Ok(None);
+    /// A measurement came: it is looked at, if it is of the run that is there now.
+    async fn came(&mut self, measured: Measured) {
+        let Measured {
+            key,
+            uid,
+            metric,
+            outcome,
+        } = measured;
+        let taken = outcome.as_ref().ok();
+        let job = taken.and_then(|it| job::of_measurement(&it.measurement.metadata, &key.0));
+        let current = self.outside.get_mut(&key).filter(|it| it.uid == uid);
+        let Some(outside) = current else {
+            // The run ended while its Job was made.
+            if let Some(job) = job
+                && let Err(error) = jobs::delete(&self.jobs_client, &job).await
+            {
+                tracing::warn!(job = job.name, %error, "a Job of a run that is over could not be deleted");
+            }
+            return;
+        };
+        outside.measuring.remove(&metric);
+        if let Some(job) = job {
+            self.jobs.started(job, key.clone());
         }
+        match outcome {
+            Ok(taken) => drop(outside.taken.insert(metric, taken)),
+            Err(reason) => outside.unreadable = Some(reason),
+        }
+        self.due.insert(key, self.clock.now());
+    }
+
+    fn heard_of_jobs(&mut self, news: jobs::News) {
         let now = self.clock.now();
-        let observed = self.observe(run, now).await;
-        let plan = plan::plan(run, &observed, now);
-        if plan.delete {
-            return self.delete(run).await.map(|()| None);
-        }
-        if !self.write(run, &plan).await? {
-            // Somebody else wrote: look again, at what they wrote.
-            return Ok(Some(now.saturating_add(WATCHFUL).unwrap_or(now)));
-        }
-        self.tell(run, &plan.notes).await;
-        if plan
-            .status
-            .phase
-            .as_ref()
-            .is_some_and(AnalysisPhase::is_completed)
-            && let Some(uid) = run.uid()
-        {
-            self.tests.forget(&uid);
-        }
-        let watchful = plan
-            .watching
-            .then(|| now.saturating_add(WATCHFUL).unwrap_or(now));
-        Ok(plan.again.into_iter().chain(watchful).min())
-    }
-
-    /// What there is to know about a run that is not over.
-    async fn observe(&self, run: &AnalysisRun, now: Timestamp) -> Observed {
-        let label = |name: &str| run.labels().get(name).map(String::as_str);
-        let mut observed = Observed {
-            step: label(TYPE_LABEL) != Some("Background"),
-            ..Observed::default()
-        };
-        if is_completed(run) {
-            return observed;
-        }
-        let subject = subject(run);
-        observed.fuse = subject.as_ref().and_then(|subject| self.fuse(subject));
-        let Ok(checked) = plan::checked(&run.spec, &BTreeMap::new()) else {
-            return observed;
-        };
-        let uid = run.uid().unwrap_or_default();
-        for metric in &checked.metrics {
-            let look = match &subject {
-                Some(subject) => Ok(self
-                    .tests
-                    .look(&uid, metric, subject, self.traffic.as_ref())),
-                None => Err(format!(
-                    "no Rollout to measure: the run needs a Rollout as owner and the label {HASH_LABEL}"
-                )),
-            };
-            observed.looks.insert(metric.name.clone(), look);
-        }
-        let decided = observed
-            .looks
-            .values()
-            .flatten()
-            .any(|look| look.verdict.is_worse());
-        if decided || plan::is_due(run, &checked, now) {
-            self.read_secrets(run, &mut observed).await;
-        }
-        observed
-    }
-
-    fn fuse(&self, subject: &Subject) -> Option<String> {
-        let view = self.traffic.view(&subject.rollout, &subject.canary);
-        view.fuse
-            .filter(|trip| trip.revision == subject.canary)
-            .map(|trip| trip.reason)
-    }
-
-    /// The Secrets that the run's arguments refer to, read anew each time.
-    async fn read_secrets(&self, run: &AnalysisRun, observed: &mut Observed) {
-        let secrets: Api<Secret> =
-            Api::namespaced(self.client.clone(), &run.namespace().unwrap_or_default());
-        for wanted in arguments::secrets(&run.spec) {
-            match read_secret(&secrets, &wanted).await {
-                Ok(value) => {
-                    observed.secrets.insert(wanted, value);
+        match self.jobs.take(news) {
+            Concerned::Run(Some(key)) => {
+                if self.runs.get(&key).is_some_and(|run| !is_completed(run)) {
+                    self.due.insert(key, now);
                 }
-                Err(reason) => observed.unreadable = Some(reason),
+            }
+            Concerned::Run(None) => {}
+            Concerned::All => {
+                let open = self.runs.iter().filter(|(_, run)| !is_completed(run));
+                self.due.extend(open.map(|(key, _)| (key.clone(), now)));
             }
         }
     }
 
-    /// Writes what differs. False where the run has changed meanwhile.
-    async fn write(&mut self, run: &AnalysisRun, plan: &Plan) -> Result<bool, kube::Error> {
-        let before = run.status.clone().unwrap_or_default();
-        let Some(change) = patch::of_status(run, &before, &plan.status) else {
-            return Ok(true);
-        };
-        let runs = self.api(run);
-        let written = runs
-            .patch(
-                &run.name_any(),
-                &PatchParams::default(),
-                &Patch::Merge(&change),
-            )
-            .await;
-        match written {
-            Ok(written) => {
-                self.runs.insert(key_of(&written), written);
-                Ok(true)
-            }
-            Err(kube::Error::Api(status)) if status.code == 409 || status.code == 404 => Ok(false),
-            Err(error) => Err(error),
+    /// Nothing of the run is measured any more.
+    fn call_off(&mut self, key: &Key) {
+        self.jobs.forget(key);
+        let outside = self.outside.remove(key).into_iter();
+        let handles = outside.flat_map(|outside| outside.measuring.into_values());
+        for handle in handles.flatten() {
+            handle.abort();
         }
     }
-
-    async fn delete(&self, run: &AnalysisRun) -> Result<(), kube::Error> {
-        let only_this = Preconditions {
-            uid: run.uid(),
-            resource_version: None,
-        };
-        let params = DeleteParams {
-            preconditions: Some(only_this),
-            ..DeleteParams::background()
-        };
-        match self.api(run).delete(&run.name_any(), &params).await {
-            Ok(_) => Ok(()),
-            Err(kube::Error::Api(status)) if status.code == 409 || status.code == 404 => Ok(()),
-            Err(error) => Err(error),
-        }
-    }
-
-    fn api(&self, run: &AnalysisRun) -> Api<AnalysisRun> {
-        Api::namespaced(self.client.clone(), &run.namespace().unwrap_or_default())
-    }
-
-    async fn tell(&mut self, run: &AnalysisRun, notes: &[plan::Note]) {
-        for note in notes {
-            self.told += 1;
-            events::tell(&self.client, run, note, (self.clock.now(), self.told)).await;
-        }
-    }
-}
-
-async fn read_secret(secrets: &Api<Secret>, wanted: &SecretKey) -> Result<String, String> {
-    let secret = secrets
-        .get(&wanted.secret)
-        .await
-        .map_err(|error| match error {
-            kube::Error::Api(status) => status.message.clone(),
-            error => error.to_string(),
-        })?;
-    let data = secret.data.unwrap_or_default();
-    let value = data.get(&wanted.key).ok_or_else(|| {
-        format!(
-            "key '{}' does not exist in secret '{}'",
-            wanted.key, wanted.secret
-        )
-    })?;
-    let text = std::str::from_utf8(&value.0);
-    text.map(str::to_owned).map_err(|_| {
-        format!(
-            "key '{}' of secret '{}' is not UTF-8",
-            wanted.key, wanted.secret
-        )
-    })
 }
 
 /// The canary that a run is about: its owner's, with the hash of its label.

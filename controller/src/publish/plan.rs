@@ -157,6 +157,7 @@ fn form(rollout: &Rollout, shape: &Shape, order: &TrafficOrder, pods: &Pods<'_>)
         override_: shape.override_.clone(),
         header_routes: order.header_routes.clone(),
         fallback: shape.fallback.clone(),
+        warm_up: shape.warm_up.clone(),
         fuse: shape.fuse.clone(),
         ..Split::default()
     };

@@ -36,6 +36,7 @@ pub struct Shape {
     pub(super) sticky: Option<Sticky>,
     pub(super) override_: Option<Override>,
     pub(super) fallback: Option<Fallback>,
+    pub(super) warm_up: Option<String>,
     pub(super) fuse: Fuse,
     pub(super) certificate: Option<(Certificate, KeyPair)>,
 }
@@ -162,6 +163,7 @@ fn read(
         protocol: protocol(&routing, port),
         sticky: routing.sticky.as_ref().map(sticky),
         override_: routing.override_.as_ref().map(override_),
+        warm_up: routing.warm_up.map(|length| length.to_string()),
         fallback: routing.fallback_to_stable.then_some(Fallback {
             to: FallbackTo::Stable,
         }),

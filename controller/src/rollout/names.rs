@@ -15,6 +15,8 @@ pub const SCALE_DOWN_DEADLINE: &str = "scale-down-deadline";
 pub const EPHEMERAL_METADATA: &str = "rollout.argoproj.io/ephemeral-metadata";
 /// Which Rollout manages a Service's selector.
 pub const MANAGED_BY: &str = "argo-rollouts.argoproj.io/managed-by-rollouts";
+/// Which of several controllers an object belongs to.
+pub const INSTANCE_ID: &str = "argo-rollouts.argoproj.io/controller-instance-id";
 /// What an AnalysisRun is for: `Step`, `Background`, `PrePromotion` or `PostPromotion`.
 pub const ROLLOUT_TYPE: &str = "rollout-type";
 /// The step of an AnalysisRun.

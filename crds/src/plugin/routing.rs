@@ -37,6 +37,8 @@ pub struct ProxyRouting {
     pub fallback_to_stable: bool,
     /// The fuse in each proxy.
     pub fuse: Fuse,
+    /// For so long after a pod turned ready its response times are no evidence; a default when unset.
+    pub warm_up: Option<GoDuration>,
 }
 
 /// A port of a Service.
@@ -144,6 +146,7 @@ const KEYS: &[&str] = &[
     "override",
     "fallback",
     "fuse",
+    "warmUp",
 ];
 
 // === impl Fuse ===
@@ -202,6 +205,7 @@ fn routing(block: &Block<'_>, errors: &mut Errors) -> ProxyRouting {
         override_: override_(block, errors),
         fallback_to_stable: fallback(block, errors),
         fuse: fuse(block, errors),
+        warm_up: warm_up(block, errors),
     }
 }
 
@@ -413,6 +417,16 @@ fn fallback(block: &Block<'_>, errors: &mut Errors) -> bool {
     fallback
         .word("to", &[("stable", true)], errors)
         .unwrap_or(false)
+}
+
+/// Of durations this one may be nothing: every answer is evidence then.
+fn warm_up(block: &Block<'_>, errors: &mut Errors) -> Option<GoDuration> {
+    let value = block.get("warmUp")?;
+    let nothing = matches!(value.as_str(), Some("0" | "0s"));
+    if nothing {
+        return Some(GoDuration::from_seconds(0));
+    }
+    block.duration("warmUp", errors)
 }
 
 fn fuse(block: &Block<'_>, errors: &mut Errors) -> Fuse {

@@ -34,6 +34,7 @@ fn a_complete_routing_block_is_read() {
             "override": { "header": "X-Canary", "pattern": "^team-", "trust": ["10.0.0.0/8"] },
             "fallback": { "to": "stable" },
             "fuse": { "alpha": 0.001, "ratio": 1.5, "minErrors": 3, "ageThreshold": "2s" },
+            "warmUp": "1m",
         }),
         AT,
     )
@@ -61,6 +62,7 @@ fn a_complete_routing_block_is_read() {
             min_errors: Some(3),
             age_threshold: GoDuration::from_seconds(2),
         },
+        warm_up: Some(GoDuration::from_seconds(60)),
     };
     assert_eq!(routing, expected);
 }
@@ -71,6 +73,8 @@ fn an_empty_routing_block_has_a_fuse_and_nothing_else() {
     assert_eq!(routing, ProxyRouting::default());
     assert!(routing.fuse.enabled);
     assert_eq!(routing.fuse.age_threshold, GoDuration::from_seconds(5));
+    let warm = ProxyRouting::parse(&json!({ "warmUp": "0s" }), AT).unwrap();
+    assert_eq!(warm.warm_up, Some(GoDuration::from_seconds(0)));
     let off = ProxyRouting::parse(&json!({ "fuse": { "enabled": false } }), AT).unwrap();
     assert!(!off.fuse.enabled);
     let stable = ProxyRouting::parse(&json!({ "override": { "cookie": "c" } }), AT).unwrap();
@@ -99,6 +103,7 @@ const ROUTING_MISTAKES: &[(&str, &str)] = &[
         r#"{ "zzz": 1 }"#,
         ".zzz: unknown key \"zzz\"; known keys are fleet, hostnames, port",
     ),
+    (r#"{ "warmUp": "-1s" }"#, ".warmUp: must be longer than 0s"),
     (
         r#"{ "fleet": "My_App" }"#,
         ".fleet: must be a name of lower-case letters",

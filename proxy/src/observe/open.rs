@@ -40,6 +40,8 @@ pub(crate) struct Entry {
     pub(crate) draw: Draw,
     /// Only first attempts are judged.
     pub(crate) judged: bool,
+    /// Whether it goes to an endpoint that has not warmed up, so that its age says nothing.
+    pub(crate) cold: bool,
     pub(crate) started: Instant,
     /// When to give up; `None` for never.
     pub(crate) deadline: Option<Instant>,
@@ -132,7 +134,8 @@ impl Entry {
     }
 
     fn add_age(&self, published: &mut Vec<Published>, now: Instant) {
-        if !self.judged || !self.draw.is_latency_evidence() || self.arm.evidence.is_none() {
+        let counts = self.judged && !self.cold && self.draw.is_latency_evidence();
+        if !counts || self.arm.evidence.is_none() {
             return;
         }
         let same =
@@ -192,6 +195,14 @@ impl Waiting {
             _ => entry.waker = Some(context.waker().clone()),
         }
         Poll::Pending
+    }
+
+    /// The attempt goes to an endpoint that has not warmed up.
+    pub(crate) fn cold(&self) {
+        let mut table = self.table.0.borrow_mut();
+        if let Some(Some(entry)) = table.entries.get_mut(self.place) {
+            entry.cold = true;
+        }
     }
 
     /// Leaves the table, and says whether the attempt was decided as too old meanwhile.

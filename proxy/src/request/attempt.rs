@@ -63,6 +63,9 @@ pub(crate) async fn attempt(
                 .cloned()
         };
         let Some(endpoint) = picked else { break };
+        if !endpoint.state.is_warm(exchange.started(), arm.warm_up) {
+            exchange.cold(waiting);
+        }
         match one_try(exchange, arm, &endpoint, (request, fresh), (spare, waiting)).await {
             Ok(answered) => return Ok(answered),
             Err(Next::Elsewhere(address)) => tried.push(address),

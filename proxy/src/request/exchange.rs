@@ -5,6 +5,7 @@
 //! upstream, a client that leaves) passes through one place. It holds its cluster and its metric
 //! children, never the snapshot.
 
+use std::cell::Cell;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -87,6 +88,8 @@ struct Judged {
     arm: Rc<LocalArm>,
     sequence: u64,
     draw: Draw,
+    /// Whether an endpoint that had not warmed up was asked: how long it took says nothing.
+    cold: Cell<bool>,
 }
 
 // === impl Exchange ===
@@ -160,11 +163,21 @@ impl Exchange {
             arm: Rc::clone(arm),
             sequence: routed.sequence,
             draw,
+            cold: Cell::new(false),
         });
         self.on = Some(OnArm::new(arm, self.worker.index));
         let threshold = may_fall_back.then_some(arm.age_threshold);
         let limit = timeout.into_iter().chain(threshold).min();
         self.wait(arm, limit, (routed.sequence, draw, true))
+    }
+
+    /// The attempt goes to an endpoint that has not warmed up: whether it fails is evidence, how long
+    /// it takes is not.
+    pub(crate) fn cold(&self, waiting: &Waiting) {
+        if let Some(judged) = &self.judged {
+            judged.cold.set(true);
+        }
+        waiting.cold();
     }
 
     /// A further attempt begins: bounded by what is left of the time, but no evidence.
@@ -183,6 +196,7 @@ impl Exchange {
             sequence,
             draw,
             judged,
+            cold: false,
             started: self.started,
             deadline: limit.map(|limit| self.started + limit),
             too_old: false,
@@ -213,7 +227,9 @@ impl Exchange {
         let us = self.age_us();
         let slot = slot(&self.worker, &judged.arm, judged.sequence);
         if let Some(slot) = slot {
-            slot.latency(judged.draw, us);
+            if !judged.cold.get() {
+                slot.latency(judged.draw, us);
+            }
         }
         if !too_old {
             if let Some(slot) = slot {

@@ -21,7 +21,12 @@ fn split(settings: Value) -> Arc<CompiledSplit> {
         crate::access_log::AccessLog::off(),
         Limits::default(),
     );
-    shared.install(compile(&config, TlsSetup::default(), shared.state()));
+    shared.install(compile(
+        &config,
+        TlsSetup::default(),
+        shared.state(),
+        shared.clock().now(),
+    ));
     Arc::clone(&shared.snapshot().splits[0])
 }
 

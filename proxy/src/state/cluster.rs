@@ -4,7 +4,7 @@
 //! relaxed atomics: a worker that sees them an instant late picks an endpoint an instant late.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -38,6 +38,10 @@ pub struct EndpointState {
     total_ejections: AtomicU64,
     /// Milliseconds since the process started; 0 for not ejected.
     ejected_until: AtomicU64,
+    /// Whether the newest configuration lists it.
+    listed: AtomicBool,
+    /// When it was listed after it had not been: milliseconds since the process started.
+    ready_since: AtomicU64,
 }
 
 /// An endpoint, at one time.
@@ -66,6 +70,26 @@ impl ClusterState {
             endpoints: Mutex::default(),
             pools: (0..workers).map(|_| PoolShard::default()).collect(),
         }
+    }
+
+    /// The endpoints at these addresses, which are all that are ready from now on. Those that were not
+    /// ready before begin to warm up.
+    pub fn list(&self, addresses: &[SocketAddr], now: Instant) -> Vec<Arc<EndpointState>> {
+        for endpoint in lock(&self.endpoints).values() {
+            if !addresses.contains(&endpoint.address) {
+                endpoint.listed.store(false, Ordering::Relaxed);
+            }
+        }
+        let endpoints = addresses.iter().map(|address| {
+            let endpoint = self.endpoint(*address);
+            if !endpoint.listed.swap(true, Ordering::Relaxed) {
+                endpoint
+                    .ready_since
+                    .store(endpoint.ms(now), Ordering::Relaxed);
+            }
+            endpoint
+        });
+        endpoints.collect()
     }
 
     /// The endpoint at this address, made where it is new.
@@ -111,6 +135,8 @@ impl EndpointState {
             ejections: AtomicU32::new(0),
             total_ejections: AtomicU64::new(0),
             ejected_until: AtomicU64::new(0),
+            listed: AtomicBool::new(false),
+            ready_since: AtomicU64::new(0),
         }
     }
 
@@ -128,6 +154,12 @@ impl EndpointState {
     pub fn is_ejected(&self, now: Instant) -> bool {
         let until = self.ejected_until.load(Ordering::Relaxed);
         until != 0 && self.ms(now) < until
+    }
+
+    /// Whether it has been ready for so long.
+    pub fn is_warm(&self, now: Instant, warm_up: Duration) -> bool {
+        let since = self.ready_since.load(Ordering::Relaxed);
+        self.ms(now).saturating_sub(since) >= crate::clock::micros(warm_up) / 1_000
     }
 
     pub(crate) fn begin(&self) {

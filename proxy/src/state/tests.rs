@@ -83,3 +83,25 @@ fn the_same_name_is_the_same_part() {
     assert_eq!(state.cluster("c", "r").endpoint(at).active(), 1);
     assert_eq!(state.cluster("c", "other").endpoint(at).active(), 0);
 }
+
+#[test]
+fn an_endpoint_warms_up_whenever_it_turns_ready() {
+    let start = crate::clock::Clock.now();
+    let after = |seconds: u64| start + Duration::from_secs(seconds);
+    let cluster = State::new(1, start).cluster("c", "r");
+    let (a, b): (SocketAddr, SocketAddr) = (
+        "127.0.0.1:1".parse().unwrap(),
+        "127.0.0.1:2".parse().unwrap(),
+    );
+    let warm_up = Duration::from_secs(10);
+    let listed = cluster.list(&[a, b], after(1));
+    assert!(!listed[0].is_warm(after(10), warm_up));
+    assert!(listed[0].is_warm(after(11), warm_up));
+    // Listed again, it goes on; only what was away begins anew.
+    cluster.list(&[a], after(20));
+    let listed = cluster.list(&[a, b], after(30));
+    assert!(listed[0].is_warm(after(30), warm_up));
+    assert!(!listed[1].is_warm(after(39), warm_up));
+    assert!(listed[1].is_warm(after(40), warm_up));
+    assert!(cluster.list(&[b], after(50))[0].is_warm(after(50), Duration::ZERO));
+}

@@ -48,6 +48,7 @@ pub(crate) struct LocalArm {
     pub(crate) series: Arc<Series>,
     pub(crate) evidence: Option<Arc<ArmState>>,
     pub(crate) age_threshold: Duration,
+    pub(crate) warm_up: Duration,
 }
 
 /// What makes an endpoint the same one after a swap.
@@ -124,11 +125,11 @@ fn local(
 
 impl LocalRoute {
     fn new(route: &CompiledRoute, clusters: &[Rc<LocalCluster>]) -> Self {
-        let age_threshold = route
-            .split
-            .as_ref()
-            .map_or(UNJUDGED_AGE, |split| split.age_threshold);
-        let arm = |arm: &CompiledArm| Rc::new(LocalArm::new(arm, clusters, age_threshold));
+        let split = route.split.as_ref();
+        let limits = split.map_or((UNJUDGED_AGE, Duration::ZERO), |split| {
+            (split.age_threshold, split.warm_up)
+        });
+        let arm = |arm: &CompiledArm| Rc::new(LocalArm::new(arm, clusters, limits));
         Self {
             name: Arc::clone(&route.name),
             timeout: route.timeout,
@@ -142,13 +143,18 @@ impl LocalRoute {
 // === impl LocalArm ===
 
 impl LocalArm {
-    fn new(arm: &CompiledArm, clusters: &[Rc<LocalCluster>], age_threshold: Duration) -> Self {
+    fn new(
+        arm: &CompiledArm,
+        clusters: &[Rc<LocalCluster>],
+        (age_threshold, warm_up): (Duration, Duration),
+    ) -> Self {
         Self {
             role: arm.role,
             cluster: Rc::clone(&clusters[arm.cluster]),
             series: Arc::clone(&arm.series),
             evidence: arm.evidence.clone(),
             age_threshold,
+            warm_up,
         }
     }
 

@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use controller::fetch::pretended::Pretended as Network;
+use controller::fetch::{Answer, FetchError};
 use controller::traffic::pretended::Pretended;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
@@ -40,6 +42,8 @@ const HISTORY: usize = 100_000;
 const NAMESPACE: &str = "c0-pretended";
 /// Where answers are; nobody resolves it.
 const ANSWERS_AT: &str = "http://answers.test/c0-pretended";
+/// The beginning of that, before the path.
+const ANSWERS_HOST: &str = "http://answers.test";
 
 /// What came of it.
 #[derive(Clone, Debug)]
@@ -55,6 +59,8 @@ struct Ours {
     server: Arc<ApiServer>,
     clock: controller::clock::Clock,
     traffic: Arc<Pretended>,
+    /// What its metrics are measured with: it reaches the scenario's answers and nobody else.
+    means: controller::analysis::Means,
     now: Mutex<CancellationToken>,
 }
 
@@ -82,10 +88,12 @@ pub async fn play_pretended(scenario: &Scenario, cut: Option<usize>) -> Played {
         tasks.spawn(discover(server.client(), traffic.clone()));
     }
     let clock = controller::clock::Clock::starting_at(origin);
+    let answers = Arc::new(Answers::default());
     let ours = Arc::new(Ours {
         server: server.clone(),
         clock,
         traffic,
+        means: means(answers.clone()),
         now: Mutex::new(CancellationToken::new()),
     });
     let (writes, dead) = (Arc::new(AtomicUsize::new(0)), Arc::new(Notify::new()));
@@ -104,7 +112,7 @@ pub async fn play_pretended(scenario: &Scenario, cut: Option<usize>) -> Played {
         client: server.client(),
         namespace: NAMESPACE.to_owned(),
         recorder,
-        answers: Arc::new(Answers::default()),
+        answers,
         answers_at: ANSWERS_AT.to_owned(),
         clock,
         restart: restart(ours.clone()),
@@ -118,6 +126,25 @@ pub async fn play_pretended(scenario: &Scenario, cut: Option<usize>) -> Played {
     Played {
         course,
         writes: writes.load(Ordering::Relaxed),
+    }
+}
+
+/// A network on which there is only the service of the answers.
+fn means(answers: Arc<Answers>) -> controller::analysis::Means {
+    let network = Network::new(move |request| {
+        let path = request.url.strip_prefix(ANSWERS_HOST);
+        let path = path.ok_or(FetchError::NoSuchHost)?;
+        let path = path.split('?').next().unwrap_or_default();
+        let (status, body) = answers.get(path);
+        Ok(Answer {
+            status,
+            content_type: Some("application/json".to_owned()),
+            body: body.into_bytes(),
+        })
+    });
+    controller::analysis::Means {
+        fetch: Arc::new(network),
+        ..controller::analysis::Means::default()
     }
 }
 
@@ -202,7 +229,13 @@ impl Ours {
             traffic.clone(),
             stop.clone(),
         ));
-        tokio::spawn(controller::analysis::run(client, self.clock, traffic, stop));
+        let setup = controller::analysis::Setup {
+            client,
+            clock: self.clock,
+            traffic,
+            means: self.means.clone(),
+        };
+        tokio::spawn(controller::analysis::run(setup, stop));
     }
 
     /// As SIGKILL would: nothing of it runs any more.

@@ -152,6 +152,8 @@ pub struct CheckedSplit {
     pub fuse: Option<CheckedFuse>,
     /// A request without a response head for this long is a failure, fuse or not.
     pub age_threshold: Duration,
+    /// For so long after an endpoint turned ready its response times are no evidence.
+    pub warm_up: Duration,
 }
 
 /// Where the sticky key is.

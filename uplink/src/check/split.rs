@@ -14,6 +14,8 @@ use crate::sticky;
 const DEFAULT_COOKIE_AGE: Duration = Duration::from_hours(24);
 const MIN_COOKIE_AGE: Duration = Duration::from_secs(1);
 const MAX_COOKIE_AGE: Duration = Duration::from_hours(8760);
+const DEFAULT_WARM_UP: Duration = Duration::from_secs(10);
+const MAX_WARM_UP: Duration = Duration::from_hours(1);
 const MIN_AGE_THRESHOLD: Duration = Duration::from_millis(10);
 const MAX_AGE_THRESHOLD: Duration = Duration::from_hours(1);
 /// At half and above a coin would do as well as the fuse.
@@ -46,6 +48,13 @@ pub(super) fn check(
         .map(|raw| check_override(faults, &path.field("override"), raw));
     cookies_apart(faults, path, raw);
     let header_routes = header_routes(faults, &path.field("headerRoutes"), &raw.header_routes);
+    let warm_up = match &raw.warm_up {
+        Some(text) => faults.take(
+            &path.field("warmUp"),
+            value::duration_in(text, Duration::ZERO..=MAX_WARM_UP),
+        ),
+        None => Some(DEFAULT_WARM_UP),
+    };
     let (fuse, age_threshold) = fuse(faults, &path.field("fuse"), &raw.fuse)?;
     Some(CheckedSplit {
         rollout_uid: rollout_uid?,
@@ -60,6 +69,7 @@ pub(super) fn check(
         fallback_to_stable: raw.fallback.is_some(),
         fuse,
         age_threshold,
+        warm_up: warm_up?,
     })
 }
 

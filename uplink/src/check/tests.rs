@@ -44,6 +44,7 @@ fn defaults_are_the_documented_ones() {
     assert_eq!(split.max_weight, 100);
     assert_eq!(split.salt, sticky::split_salt("shop", "shop-v2"));
     assert_eq!(split.age_threshold, Duration::from_secs(5));
+    assert_eq!(split.warm_up, Duration::from_secs(10));
     assert!(split.fallback_to_stable && split.fuse.is_some());
     let chosen = split.override_.as_ref().expect("an override");
     assert!(matches!(
@@ -319,6 +320,11 @@ const REFUSED: &[(&str, &str, &str)] = &[
         "minErrors: 3",
         "minErrors: 0",
         "splits[\"default/my-app\"].fuse.minErrors: 0 is out of range: expected 1 to 1000",
+    ),
+    (
+        "    fuse:",
+        "    warmUp: 2h\n    fuse:",
+        "splits[\"default/my-app\"].warmUp: \"2h\" is out of range: expected 0s to 1h",
     ),
     (
         "ageThreshold: 5s",

@@ -119,15 +119,13 @@ fn at_path(rollout: &Rollout, path: &str) -> Result<String, ComposeError> {
     {
         found = match found {
             Value::Array(mut items) => {
-                let index = section
-                    .parse()
-                    .ok()
-                    .filter(|index: &usize| *index < items.len());
-                let bad = || ComposeError::InvalidIndex {
-                    path: path.to_owned(),
+                let index = section.parse().map_err(|_| ComposeError::InvalidIndex {
                     index: section.to_owned(),
-                };
-                items.swap_remove(index.ok_or_else(bad)?)
+                })?;
+                if index >= items.len() {
+                    return Err(ComposeError::OutOfRange { index });
+                }
+                items.swap_remove(index)
             }
             Value::Object(mut fields) => fields.swap_remove(section).ok_or_else(nowhere)?,
             _ => return Err(nowhere()),
@@ -139,6 +137,46 @@ fn at_path(rollout: &Rollout, path: &str) -> Result<String, ComposeError> {
             path: path.to_owned(),
         }),
         Value::String(text) => Ok(text),
+        Value::Number(number) => Ok(number.as_f64().map_or_else(String::new, printed)),
         primitive => Ok(primitive.to_string()),
+    }
+}
+
+/// The exponent from which on Go prints one.
+const LARGEST: i32 = 6;
+
+/// A float as Go's `%v` prints it.
+fn printed(number: f64) -> String {
+    let scientific = format!("{number:e}");
+    let Some((digits, exponent)) = scientific.split_once('e') else {
+        return scientific;
+    };
+    let exponent: i32 = exponent.parse().unwrap_or_default();
+    if number != 0.0 && !(-4..LARGEST).contains(&exponent) {
+        let sign = if exponent < 0 { '-' } else { '+' };
+        return format!("{digits}e{sign}{:02}", exponent.abs());
+    }
+    number.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::printed;
+
+    #[test]
+    fn numbers_are_printed_as_go_prints_them() {
+        let rows = [
+            (3.0, "3"),
+            (0.5, "0.5"),
+            (999_999.0, "999999"),
+            (1_000_000.0, "1e+06"),
+            (123_456_789.5, "1.234567895e+08"),
+            (0.0001, "0.0001"),
+            (0.000_01, "1e-05"),
+            (0.0, "0"),
+        ];
+        for (number, expected) in rows {
+            assert_eq!(printed(number), expected);
+        }
     }
 }

@@ -80,12 +80,12 @@ fn what_conflicts_is_refused_in_argos_words() {
         ),
         (
             json!({"a": {"dryRun": [{"metricName": "m"}]}, "b": {"dryRun": [{"metricName": "m"}]}}),
-            "two Dry-Run metric rules have the same metric name 'm'",
+            "two Dry-Run metric rules have the same name 'm'",
         ),
         (
             json!({"a": {"measurementRetention": [{"metricName": "m", "limit": 1}]},
                    "b": {"measurementRetention": [{"metricName": "m", "limit": 2}]}}),
-            "two Measurement Retention metric rules have the same metric name 'm'",
+            "two Measurement Retention metric rules have the same name 'm'",
         ),
     ];
     for (templates, expected) in rows {
@@ -145,7 +145,7 @@ fn arguments_are_read_from_the_rollout() {
         (path("spec.template.spec.containers[0].image"), Ok("a:2")),
         (
             path("spec.template.spec.containers[1].image"),
-            Err("invalid index '1' in path spec.template.spec.containers[1].image in rollout"),
+            Err("index 1 out of range"),
         ),
         (
             path("spec.absent"),

@@ -31,6 +31,9 @@ pub(super) fn at(
         return first(metric, status);
     };
     let result = result.filter(|result| !result.phase.is_completed())?;
+    if !last.phase.is_completed() {
+        return None;
+    }
     let count = i64::from(result.count.unwrap_or_default());
     if metric.count.is_some_and(|most| count >= most) {
         return None;

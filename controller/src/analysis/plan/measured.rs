@@ -12,54 +12,67 @@
 
 use std::collections::BTreeMap;
 
-use crds::analysis::run::{AnalysisRunStatus, Measurement, MetricResult};
-use crds::plugin::OnInsufficient;
+use crds::analysis::run::{AnalysisRunStatus, Measurement};
+use crds::plugin::{OnInsufficient, ProxyMetric};
 use crds::words::AnalysisPhase;
 use jiff::Timestamp;
 use judgement::Decision;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use super::{Observed, due};
-use crate::analysis::arguments::redacted;
+use super::external::Scene;
+use super::{count, due};
 use crate::analysis::providers::Look;
+use crate::analysis::redact::Redactor;
 use crate::analysis::spec::CheckedMetric;
-use crate::conditions::{self, Value};
 
 /// The key of a measurement's metadata that says what the test said.
 const DECISION: &str = "decision";
 
 /// Takes the metric's measurement, if it is due or just decided.
 pub(super) fn take(
-    metric: &CheckedMetric,
+    (metric, proxy): (&CheckedMetric, &ProxyMetric),
     status: &mut AnalysisRunStatus,
-    observed: &Observed,
-    terminating: bool,
-    now: Timestamp,
+    scene: &Scene<'_>,
 ) {
+    let (observed, now) = (scene.observed, scene.now);
     let Some(look) = observed.looks.get(&metric.name) else {
         return;
     };
-    let is_due = due::at(metric, status, terminating).is_some_and(|at| at <= now);
-    let decided = !terminating && just_decided(metric, status, look);
+    let is_due = due::at(metric, status, scene.terminating).is_some_and(|at| at <= now);
+    let decided = !scene.terminating && just_decided(metric, status, look);
     if !is_due && !decided {
         return;
     }
-    let last = is_last(metric, status);
+    let ending = Ending {
+        step: observed.step,
+        last: is_last(metric, status),
+    };
     let mut measurement = match look {
-        Ok(look) => judged(metric, look, observed.step, last, now),
+        Ok(look) => judged((metric, proxy), look, ending, now),
         Err(reason) => error(reason.clone()),
     };
     measurement.started_at = Some(Time(now));
     measurement.finished_at = Some(Time(now));
-    measurement.message = measurement
-        .message
-        .map(|message| redacted(&message, &observed.secrets));
-    let beyond = matches!(look, Ok(look) if look.verdict.is_worse()) && !has_conditions(metric);
-    count(metric, status, measurement, beyond);
+    let redactor = Redactor::new(observed.secrets.values().map(String::as_str));
+    let message = measurement.message;
+    measurement.message = message.map(|message| redactor.redact(&message));
+    let worse = matches!(look, Ok(look) if look.verdict.is_worse());
+    let beyond = worse && metric.conditions().is_empty();
+    let result = count::result(metric, status);
+    count::finish(result, measurement);
+    if beyond && let Some(limit) = metric.failure_limit {
+        let least = i32::try_from(limit.saturating_add(1)).unwrap_or(i32::MAX);
+        result.failed = Some(result.failed.unwrap_or_default().max(least));
+    }
 }
 
-fn has_conditions(metric: &CheckedMetric) -> bool {
-    metric.success_condition.is_some() || metric.failure_condition.is_some()
+/// What too little evidence depends on.
+#[derive(Clone, Copy)]
+struct Ending {
+    /// Whether a step waits for the run.
+    step: bool,
+    /// Whether this is the last measurement.
+    last: bool,
 }
 
 /// Whether the test has decided since the last measurement of a metric that was measured before.
@@ -95,15 +108,15 @@ fn error(message: String) -> Measurement {
 }
 
 fn judged(
-    metric: &CheckedMetric,
+    (metric, proxy): (&CheckedMetric, &ProxyMetric),
     look: &Look,
-    step: bool,
-    last: bool,
+    ending: Ending,
     now: Timestamp,
 ) -> Measurement {
+    let conditions = metric.conditions();
     let (phase, message) = match look.verdict.decision {
-        Decision::Insufficient => (insufficient(metric, step, last), None),
-        _ if has_conditions(metric) => match by_conditions(metric, look, now) {
+        Decision::Insufficient => (insufficient(proxy, ending), None),
+        _ if !conditions.is_empty() => match conditions.judge(&look.result(), now) {
             Ok(AnalysisPhase::Failed) => (AnalysisPhase::Failed, Some(look.verdict.to_string())),
             Ok(phase) => (phase, None),
             Err(message) => (AnalysisPhase::Error, Some(message)),
@@ -127,51 +140,17 @@ fn judged(
 
 /// Too little evidence says nothing while more may come. At the end a run that a step waits for is
 /// Inconclusive, and one in the background has found nothing.
-fn insufficient(metric: &CheckedMetric, step: bool, last: bool) -> AnalysisPhase {
-    let inconclusive = match metric.proxy.on_insufficient {
+fn insufficient(proxy: &ProxyMetric, ending: Ending) -> AnalysisPhase {
+    let inconclusive = match proxy.on_insufficient {
         Some(OnInsufficient::Inconclusive) => true,
         Some(OnInsufficient::Success) => false,
-        None => step,
+        None => ending.step,
     };
-    if inconclusive && last {
+    if inconclusive && ending.last {
         AnalysisPhase::Inconclusive
     } else {
         AnalysisPhase::Successful
     }
-}
-
-/// What the user's conditions say of a look, by Argo's rules.
-fn by_conditions(
-    metric: &CheckedMetric,
-    look: &Look,
-    now: Timestamp,
-) -> Result<AnalysisPhase, String> {
-    let result = look.result();
-    let holds = |kind: &str, condition: &Option<String>| -> Result<Option<bool>, String> {
-        let Some(condition) = condition else {
-            return Ok(None);
-        };
-        let answer = conditions::holds(condition, &result, now);
-        answer
-            .map(Some)
-            .map_err(|error| failed(kind, condition, &result, &error.to_string()))
-    };
-    let success = holds("successCondition", &metric.success_condition)?;
-    let failure = holds("failureCondition", &metric.failure_condition)?;
-    Ok(match (success, failure) {
-        (_, Some(true)) | (Some(false), None) => AnalysisPhase::Failed,
-        (Some(true) | None, _) => AnalysisPhase::Successful,
-        (Some(false), Some(false)) => AnalysisPhase::Inconclusive,
-    })
-}
-
-fn failed(kind: &str, condition: &str, result: &Value, reason: &str) -> String {
-    let reason = if result.is_nil_or_empty() {
-        "metric result is nil or empty: no data returned from the metric provider"
-    } else {
-        reason
-    };
-    format!("could not evaluate {kind} \"{condition}\": {reason}")
 }
 
 fn metadata(look: &Look) -> BTreeMap<String, String> {
@@ -199,59 +178,4 @@ fn metadata(look: &Look) -> BTreeMap<String, String> {
         ]
         .map(|(key, value)| (key.to_owned(), value)),
     )
-}
-
-fn bump(counter: &mut Option<i32>) {
-    *counter = Some(counter.unwrap_or_default().saturating_add(1));
-}
-
-fn count(
-    metric: &CheckedMetric,
-    status: &mut AnalysisRunStatus,
-    measurement: Measurement,
-    beyond: bool,
-) {
-    let results = &mut status.metric_results;
-    let index = results.iter().position(|result| result.name == metric.name);
-    let index = index.unwrap_or_else(|| {
-        results.push(MetricResult {
-            name: metric.name.clone(),
-            phase: AnalysisPhase::Running,
-            dry_run: metric.dry_run.then_some(true),
-            ..MetricResult::default()
-        });
-        results.len() - 1
-    });
-    let result = &mut results[index];
-    tally(result, &measurement.phase);
-    if beyond && let Some(limit) = metric.failure_limit {
-        let least = i32::try_from(limit.saturating_add(1)).unwrap_or(i32::MAX);
-        result.failed = Some(result.failed.unwrap_or_default().max(least));
-    }
-    result.measurements.push(measurement);
-}
-
-fn tally(result: &mut MetricResult, phase: &AnalysisPhase) {
-    match phase {
-        AnalysisPhase::Successful => {
-            bump(&mut result.successful);
-            bump(&mut result.consecutive_success);
-        }
-        AnalysisPhase::Failed => bump(&mut result.failed),
-        AnalysisPhase::Inconclusive => bump(&mut result.inconclusive),
-        _ => {
-            bump(&mut result.error);
-            bump(&mut result.consecutive_error);
-        }
-    }
-    if *phase == AnalysisPhase::Error {
-        // An error is no measurement, so it is not counted as one.
-        result.consecutive_success = None;
-        return;
-    }
-    bump(&mut result.count);
-    result.consecutive_error = None;
-    if *phase != AnalysisPhase::Successful {
-        result.consecutive_success = None;
-    }
 }

@@ -350,12 +350,13 @@ fn a_dry_run_metric_never_counts_and_a_bad_one_ends_the_others() {
 
 #[test]
 fn what_cannot_be_carried_out_ends_as_error() {
-    let web = run_of(json!({"provider": {"web": {"url": "http://a"}}}));
-    let refused = plan(&web, &Observed::default(), at(0));
+    let graphite = run_of(json!({"provider": {"graphite": {"query": "a"}}}));
+    let refused = plan(&graphite, &Observed::default(), at(0));
     assert_eq!(phase(&refused), "Error");
     assert!(
-        message(&refused)
-            .starts_with("Analysis spec invalid: metrics[0]: metric 'm' uses the provider 'web'")
+        message(&refused).starts_with(
+            "Analysis spec invalid: metrics[0]: metric 'm' uses the provider 'graphite'"
+        )
     );
     let unresolved = run_of(json!({"interval": "{{args.pace}}"}));
     let refused = plan(&unresolved, &Observed::default(), at(0));

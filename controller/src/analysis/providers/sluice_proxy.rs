@@ -5,7 +5,7 @@
 //! after a restart of the controller the first look is one big tick over the same evidence.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crds::plugin::{Comparison, ProxyMetric, ProxyTest};
 use judgement::{
@@ -13,9 +13,17 @@ use judgement::{
     SuccessRateSettings, SuccessRateTest, Verdict,
 };
 
-use super::Look;
-use crate::analysis::spec::CheckedMetric;
+use crate::conditions::Value;
 use crate::traffic::{Evidence, RolloutKey, Traffic};
+
+/// What a metric sees right now.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Look {
+    /// What the test says.
+    pub verdict: Verdict,
+    /// Why there is nothing to see, where that is so: `no proxy of fleet x is connected`.
+    pub silence: Option<String>,
+}
 
 /// Which canary a run is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,6 +49,26 @@ enum Test {
     Quantile(QuantileTest),
 }
 
+// === impl Look ===
+
+impl Look {
+    /// The `result` of conditions.
+    pub fn result(&self) -> Value {
+        let reasons = &self.verdict.reasons;
+        let fields = [
+            ("errors", reasons.errors as f64),
+            ("requests", reasons.requests as f64),
+            ("rate", reasons.rate),
+            ("share", reasons.share),
+            ("e", reasons.e),
+        ];
+        let fields: BTreeMap<String, Value> = fields
+            .map(|(name, number)| (name.to_owned(), Value::Float(number)))
+            .into();
+        Value::Map(Arc::new(fields))
+    }
+}
+
 // === impl Tests ===
 
 impl Tests {
@@ -48,7 +76,7 @@ impl Tests {
     pub fn look(
         &self,
         run: &str,
-        metric: &CheckedMetric,
+        (name, metric): (&str, &ProxyMetric),
         subject: &Subject,
         traffic: &dyn Traffic,
     ) -> Look {
@@ -57,9 +85,8 @@ impl Tests {
             // A test is changed by complete looks only.
             let mut live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
             let tests = live.entry(run.to_owned()).or_default();
-            let test = tests.entry(metric.name.clone());
-            test.or_insert_with(|| Test::new(&metric.proxy))
-                .look(&evidence)
+            let test = tests.entry(name.to_owned());
+            test.or_insert_with(|| Test::new(metric)).look(&evidence)
         };
         let silence = (!matches!(verdict.decision, judgement::Decision::Worse))
             .then(|| silence(subject, traffic))

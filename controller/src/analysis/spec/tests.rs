@@ -28,7 +28,7 @@ fn what_is_wrong_is_said_in_argos_words() {
         ),
         (
             one(json!({"count": 1, "failureLimit": 2})),
-            "metrics[0]: count must be >= failureLimit",
+            "metrics[0]: count (1) must be >= failureLimit + consecutiveSuccessLimit (2 + 0) if both >= 0",
         ),
         (
             one(json!({"count": 1, "inconclusiveLimit": 2})),
@@ -38,7 +38,7 @@ fn what_is_wrong_is_said_in_argos_words() {
             one(
                 json!({"count": 3, "interval": "1s", "failureLimit": 2, "consecutiveSuccessLimit": 2}),
             ),
-            "metrics[0]: count must be >= failureLimit + consecutiveSuccessLimit",
+            "metrics[0]: count (3) must be >= failureLimit + consecutiveSuccessLimit (2 + 2) if both >= 0",
         ),
         (
             one(json!({"count": 1, "failureLimit": -1, "consecutiveSuccessLimit": 2})),
@@ -50,11 +50,11 @@ fn what_is_wrong_is_said_in_argos_words() {
         ),
         (
             one(json!({"failureLimit": -2})),
-            "metrics[0]: failureLimit must be >= -1",
+            "metrics[0]: failureLimit must be >= 0, or -1 to be disabled",
         ),
         (
             one(json!({"failureLimit": -1})),
-            "metrics[0]: failureLimit and consecutiveSuccessLimit must not both be disabled",
+            "metrics[0]: failureLimit and consecutiveSuccessLimit cannot both be disabled",
         ),
         (
             one(json!({"inconclusiveLimit": -1})),
@@ -73,14 +73,33 @@ fn what_is_wrong_is_said_in_argos_words() {
             "metrics[0]: multiple providers specified",
         ),
         (
-            one(json!({"provider": {"web": {"url": "http://a"}}})),
-            "metrics[0]: metric 'm' uses the provider 'web', which is not supported yet; \
-          use the plugin 'sluice/proxy'",
+            one(json!({"provider": {"graphite": {"query": "a"}}})),
+            "metrics[0]: metric 'm' uses the provider 'graphite', which is not supported yet: \
+          prometheus, web, job and the plugin 'sluice/proxy' are accepted",
         ),
         (
-            one(json!({"provider": {"plugin": {"other/one": {}}}})),
-            "metrics[0]: metric 'm' uses the provider 'other/one', which is not supported yet; \
-          use the plugin 'sluice/proxy'",
+            one(json!({"provider": {"plugin": {"web": {}}}})),
+            "metrics[0]: metric 'm' uses the provider 'web', which is not supported yet: \
+          prometheus, web, job and the plugin 'sluice/proxy' are accepted",
+        ),
+        (
+            one(json!({"provider": {"web": {"url": "http://a", "method": "PATCH"}}})),
+            "metrics[0]: provider.web.method: \"PATCH\" is not supported: GET, POST or PUT is accepted",
+        ),
+        (
+            one(
+                json!({"provider": {"prometheus": {"authentication": {"sigv4": {"region": "r"}}}}}),
+            ),
+            "metrics[0]: provider.prometheus.authentication.sigv4 is not supported: \
+          basicAuth, oauth2 or headers are accepted",
+        ),
+        (
+            json!({"metrics": [one(json!({}))["metrics"][0], one(json!({}))["metrics"][0]]}),
+            "metrics[1]: duplicate name 'm'",
+        ),
+        (
+            json!({"metrics": [], "dryRun": [{"metricName": "m"}]}),
+            "no metrics specified",
         ),
     ];
     for (spec, expected) in rows {
@@ -135,6 +154,11 @@ fn defaults_are_argos() {
         (None, false)
     );
     assert_eq!(metric(json!({"interval": "1m"})).count, None);
+    assert_eq!(metric(json!({"interval": ""})).count, Some(1));
+    assert_eq!(
+        metric(json!({"count": -3, "interval": "1m"})).count,
+        Some(-3)
+    );
     assert_eq!(
         metric(json!({"count": "5", "interval": "1m"})).count,
         Some(5)

@@ -20,6 +20,7 @@ const PATIENCE: Duration = Duration::from_mins(10);
 struct Stage {
     server: Arc<ApiServer>,
     traffic: Arc<Pretended>,
+    means: Means,
     clock: Clock,
     controller: CancellationToken,
     tasks: JoinSet<()>,
@@ -28,6 +29,10 @@ struct Stage {
 
 impl Stage {
     async fn set(proxies: usize) -> Self {
+        Self::with(proxies, Means::default()).await
+    }
+
+    async fn with(proxies: usize, means: Means) -> Self {
         let origin: Timestamp = "2026-11-23T12:00:00Z".parse().unwrap();
         let config = Config {
             clock: local::clock::Clock::starting_at(origin),
@@ -51,6 +56,7 @@ impl Stage {
         let mut stage = Self {
             server,
             traffic: Arc::new(Pretended::new(proxies)),
+            means,
             clock: Clock::starting_at(origin),
             controller: CancellationToken::new(),
             tasks: JoinSet::new(),
@@ -62,9 +68,13 @@ impl Stage {
 
     fn start_controller(&mut self) {
         self.controller = CancellationToken::new();
-        let (client, stop) = (self.server.client(), self.controller.clone());
-        self.tasks
-            .spawn(run(client, self.clock, self.traffic.clone(), stop));
+        let setup = Setup {
+            client: self.server.client(),
+            clock: self.clock,
+            traffic: self.traffic.clone(),
+            means: self.means.clone(),
+        };
+        self.tasks.spawn(run(setup, self.controller.clone()));
     }
 
     fn api(&self) -> Api<AnalysisRun> {
@@ -308,3 +318,5 @@ async fn a_finished_run_is_deleted_when_its_time_is_over() {
         .await
         .expect("the run was deleted");
 }
+
+mod outside;

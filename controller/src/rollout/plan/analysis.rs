@@ -4,6 +4,8 @@
 //! for. Their names are deterministic, so that a run that was created just before the process died
 //! is found again.
 
+use std::collections::BTreeMap;
+
 use crds::rollout::status::RolloutAnalysisRunStatus;
 use crds::rollout::steps::RolloutAnalysis;
 use crds::words::{AnalysisPhase, PauseReason};
@@ -57,7 +59,12 @@ pub(super) fn plan(scene: &Scene<'_>, abort: &Abort, draft: &mut Draft) -> Runs 
         };
         cancel(scene, abort, &[], draft);
         collect(scene, &runs.shown(), draft);
-        return runs;
+        // What just aborted the update is still shown; once it is over, no run is the current one.
+        return if abort.detail.is_some() {
+            runs
+        } else {
+            Runs::default()
+        };
     }
     let mut runs = Runs::default();
     runs.step = step_run(scene, abort, was.0.clone(), draft);
@@ -240,7 +247,7 @@ fn manifest(
 ) -> AnalysisRun {
     let metadata = analysis.analysis_run_metadata.clone().unwrap_or_default();
     let mut run = AnalysisRun::new(&name, spec);
-    let mut labels = metadata.labels;
+    let mut labels = BTreeMap::new();
     labels.insert(
         names::POD_TEMPLATE_HASH_LABEL.to_owned(),
         scene.pod_hash.clone(),
@@ -249,6 +256,10 @@ fn manifest(
     if let Purpose::Step(index) = purpose {
         labels.insert(names::STEP_INDEX.to_owned(), index.to_string());
     }
+    if let Some(instance) = scene.rollout.labels().get(names::INSTANCE_ID) {
+        labels.insert(names::INSTANCE_ID.to_owned(), instance.clone());
+    }
+    labels.extend(metadata.labels);
     labels.extend(
         scene
             .strategy
@@ -257,8 +268,9 @@ fn manifest(
             .clone()
             .unwrap_or_default(),
     );
-    let mut annotations = metadata.annotations;
+    let mut annotations = BTreeMap::new();
     annotations.insert(names::REVISION.to_owned(), scene.revision().to_string());
+    annotations.extend(metadata.annotations);
     run.metadata.namespace = scene.rollout.namespace();
     run.metadata.labels = Some(labels);
     run.metadata.annotations = Some(annotations);
@@ -307,18 +319,12 @@ pub(super) fn cancel(
                 message: trip.reason.clone(),
             }),
             None if run.spec.terminate == Some(true) => {}
-            None => {
-                draft.event(
-                    "AnalysisRunTerminating",
-                    format!("Canceling analysis run '{}'", run.name_any()),
-                );
-                draft.actions.push(Action::TerminateRun(run.name_any()));
-            }
+            None => draft.actions.push(Action::TerminateRun(run.name_any())),
         }
     }
 }
 
-/// Removes finished runs that nobody needs: those of revisions that are gone, and the oldest ones.
+/// Removes runs that nobody needs: those of revisions that are gone, and the oldest finished ones.
 pub(super) fn collect(scene: &Scene<'_>, current: &[&RolloutAnalysisRunStatus], draft: &mut Draft) {
     let is_current = |run: &AnalysisRun| current.iter().any(|status| status.name == run.name_any());
     let going: Vec<_> = draft
@@ -340,7 +346,7 @@ pub(super) fn collect(scene: &Scene<'_>, current: &[&RolloutAnalysisRunStatus], 
         .observed
         .runs
         .iter()
-        .filter(|run| is_completed(run) && !is_current(run))
+        .filter(|run| !is_current(run) && run.metadata.deletion_timestamp.is_none())
     {
         let hash = run.labels().get(names::POD_TEMPLATE_HASH_LABEL);
         match phase(run) {
@@ -348,7 +354,8 @@ pub(super) fn collect(scene: &Scene<'_>, current: &[&RolloutAnalysisRunStatus], 
                 draft.actions.push(Action::DeleteRun(run.name_any()));
             }
             Some(AnalysisPhase::Successful) => good.push(run),
-            _ => bad.push(run),
+            Some(phase) if phase.is_completed() => bad.push(run),
+            _ => {}
         }
     }
     let (keep_good, keep_bad) = scene.strategy.run_history;
@@ -372,16 +379,11 @@ pub(super) fn report(
     let Some(is) = is.filter(|is| !is.status.as_str().is_empty()) else {
         return;
     };
-    let before = was
-        .filter(|was| was.name == is.name)
-        .map_or("", |was| was.status.as_str());
-    if before == is.status.as_str() {
-        return;
-    }
-    let previous = if before.is_empty() {
-        "NoPreviousStatus"
-    } else {
-        before
+    // Of a run that took the place of another one, Argo tells nothing until it is known by status.
+    let previous = match was {
+        None => "NoPreviousStatus",
+        Some(was) if was.name == is.name && was.status != is.status => was.status.as_str(),
+        Some(_) => return,
     };
     let reason = format!("AnalysisRun{}", is.status);
     let text = format!(

@@ -11,7 +11,7 @@ use kube::ResourceExt as _;
 use serde_json::json;
 
 use super::{SpecError, Step, Strategy, Way};
-use crate::analysis::compose::{self, ComposeInput};
+use crate::analysis::compose::{self, ComposeError, ComposeInput};
 use crate::rollout::names;
 use crate::rollout::observe::Observed;
 
@@ -105,6 +105,8 @@ fn check_analysis(
         .iter()
         .filter_map(|reference| reference.template_name.as_deref())
         .collect();
+    // As Go prints a list.
+    let all = format!("templateNames: [{}]", names.join(" "));
     let names = names.join(", ");
     // Any hash will do: the question is whether the arguments can be resolved at all.
     let input = ComposeInput {
@@ -117,7 +119,11 @@ fn check_analysis(
     let spec = match compose::run_for(&input) {
         Ok(spec) => spec,
         Err(error) => {
-            errors.push(SpecError::invalid(path, json!(names), error.to_string()));
+            let value = match &error {
+                ComposeError::NotFound { name, .. } => name.clone(),
+                _ => all,
+            };
+            errors.push(SpecError::invalid(path, json!(value), error.to_string()));
             return;
         }
     };

@@ -87,7 +87,7 @@ async fn a_canary_that_hangs_is_evidence_at_its_age_and_stable_answers() {
 async fn a_hang_without_fallback_counts_before_it_ends_and_only_once() {
     let (stable, canary) = (Origin::start("one").await, Origin::start("two").await);
     canary.does(Behaviour::Hang);
-    let fuse = r#"{"fuse": {"ageThreshold": "100ms"}}"#;
+    let fuse = r#"{"warmUp": "0s", "fuse": {"ageThreshold": "100ms"}}"#;
     let mut config = split_config(stable.address, canary.address, settings(fuse));
     config["routes"][0]["timeout"] = json!("600ms");
     let proxy = TestProxy::start(config);
@@ -262,4 +262,18 @@ async fn a_failing_canary_costs_no_connection_per_failure() {
         assert_eq!(status(&get(proxy.plain, "").await), 200);
     }
     assert!(canary.connections() <= 2, "{}", canary.connections());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn how_long_a_cold_endpoint_takes_is_no_evidence_and_that_it_fails_is() {
+    for (warm_up, timed) in [("1h", 0), ("0s", 1)] {
+        let (stable, canary) = (Origin::start("one").await, Origin::start("two").await);
+        canary.does(Behaviour::Answer(500));
+        let settings = json!({"warmUp": warm_up});
+        let proxy = TestProxy::start(split_config(stable.address, canary.address, settings));
+        assert_eq!(status(&get(proxy.plain, "").await), 500);
+        let evidence = proxy.evidence(Role::Canary);
+        assert_eq!((evidence.unkeyed.exposed, evidence.unkeyed.bad), (1, 1));
+        assert_eq!(evidence.latency.0.iter().sum::<u64>(), timed, "{warm_up}");
+    }
 }
