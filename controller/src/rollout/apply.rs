@@ -452,6 +452,27 @@ impl<'a> Hands<'a> {
     }
 }
 
+/// Takes a Service out of a Rollout's management: its selector selects every revision again.
+pub(super) async fn release_service(client: &Client, service: &Service) -> Result<(), ApplyError> {
+    let namespace = service.namespace().unwrap_or_default();
+    let services: Api<Service> = Api::namespaced(client.clone(), &namespace);
+    let patch = json!({
+        "metadata": {
+            "resourceVersion": service.resource_version(),
+            "annotations": {(names::MANAGED_BY): null},
+        },
+        "spec": {"selector": {(names::POD_TEMPLATE_HASH_LABEL): null}},
+    });
+    let patched = services
+        .patch(
+            &service.name_any(),
+            &PatchParams::default(),
+            &Patch::Merge(&patch),
+        )
+        .await;
+    gone_is_fine(patched.map(drop)).map_err(failed("a Service", "release a Service"))
+}
+
 fn gone_is_fine(result: Result<(), kube::Error>) -> Result<(), kube::Error> {
     match result {
         Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),

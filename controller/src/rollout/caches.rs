@@ -13,7 +13,7 @@ use kube::runtime::reflector::{ObjectRef, Store};
 
 use super::observe::{Claim, Observed, ReplicaSetView, Rival, ServiceView, is_controlled_by};
 use super::workload::Workloads;
-use super::{hash, observe, plan};
+use super::{hash, names, observe, plan};
 use crate::analysis::compose::Templates;
 use crate::traffic::{RolloutKey, Traffic};
 
@@ -123,6 +123,14 @@ impl Caches {
             Some((name, view))
         });
         found.collect()
+    }
+
+    /// The Services that say that this Rollout manages them.
+    pub(super) fn managed_by(&self, key: &RolloutKey) -> Vec<Arc<Service>> {
+        self.services.state_filter(|service: &Service| {
+            service.namespace().as_deref() == Some(key.namespace.as_str())
+                && service.annotations().get(names::MANAGED_BY) == Some(&key.name)
+        })
     }
 
     /// Whether a Rollout is there and still names that Service; a claim outlives its owner.

@@ -23,9 +23,10 @@ use serde::de::DeserializeOwned;
 use tokio::sync::broadcast::{self, error::RecvError};
 use tokio_util::sync::CancellationToken;
 
-use super::apply::{ApplyError, Hands};
+use super::apply::{ApplyError, Hands, release_service};
 use super::caches::{Caches, Guarded, service_names};
 use super::events::Teller;
+use super::names;
 use super::observe::{self, PodView};
 use super::plan::{self, EventNote, Plan};
 use super::queue::{Next, Queue};
@@ -46,6 +47,8 @@ struct Controller {
     teller: Teller,
     /// The version of each Rollout that was written last, so that no older one is acted on.
     written: Mutex<BTreeMap<RolloutKey, String>>,
+    /// Rollouts that were deleted, until somebody has been told.
+    gone: Mutex<BTreeMap<RolloutKey, Rollout>>,
     /// Rollouts whose traffic router is not ours, and what was said about it.
     left: Mutex<BTreeMap<RolloutKey, String>>,
 }
@@ -78,6 +81,7 @@ pub async fn run(client: Client, clock: Clock, traffic: Arc<dyn Traffic>, stop: 
         queue: Queue::default(),
         written: Mutex::default(),
         left: Mutex::default(),
+        gone: Mutex::default(),
     };
     let it = &controller;
     let everything = async {
@@ -125,6 +129,10 @@ impl Controller {
 
     fn rollout_changed(&self, rollout: &Guarded<Rollout>) {
         let key = key_of(rollout);
+        if let (false, Ok(gone)) = (self.caches.has_rollout(&key), &rollout.0) {
+            let mut all = self.gone.lock().unwrap_or_else(PoisonError::into_inner);
+            all.insert(key.clone(), gone.clone());
+        }
         // Whoever was refused because of this one may now be fine.
         for other in self.invalid_in(&key.namespace) {
             self.soon(other);
@@ -168,6 +176,13 @@ impl Controller {
 
     fn service_changed(&self, service: &Service) {
         let name = service.name_any();
+        if let Some(owner) = service.annotations().get(names::MANAGED_BY) {
+            // It may be gone, or have named this Service before.
+            self.soon(RolloutKey {
+                namespace: service.namespace().unwrap_or_default(),
+                name: owner.clone(),
+            });
+        }
         for rollout in self.caches.rollouts.state() {
             let names_it = |rollout: &Rollout| service_names(rollout).contains(&name);
             if rollout.namespace() == service.namespace() && rollout.0.as_ref().is_ok_and(names_it)
@@ -279,8 +294,11 @@ impl Controller {
             if !self.caches.has_rollout(key) {
                 self.traffic.forget(key);
                 self.written().remove(key);
-                let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
-                left.remove(key);
+                self.left
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .remove(key);
+                self.bury(key).await?;
             }
             return Ok(None);
         };
@@ -313,6 +331,7 @@ impl Controller {
                 (rollout, plan)
             }
         };
+        self.let_services_go(key, Some(&rollout)).await?;
         let requeue_at = plan.requeue_at;
         let Err(error) = self.carry_out(key, &rollout, plan).await else {
             return Ok(requeue_at);
@@ -322,6 +341,39 @@ impl Controller {
             self.carry_out(key, &rollout, plan).await?;
         }
         Err(error)
+    }
+
+    /// Lets go what a deleted Rollout managed, and says that it is gone.
+    async fn bury(&self, key: &RolloutKey) -> Result<(), ApplyError> {
+        self.let_services_go(key, None).await?;
+        let gone = self
+            .gone
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(key);
+        let Some(gone) = gone else { return Ok(()) };
+        let note = EventNote {
+            warning: false,
+            reason: "RolloutDeleted".to_owned(),
+            message: format!("Rollout {}/{} is deleted.", key.name, key.namespace),
+        };
+        self.teller.tell(&gone, &[note]).await;
+        Ok(())
+    }
+
+    /// Takes the hash out of the selectors of Services that a Rollout managed and names no more.
+    async fn let_services_go(
+        &self,
+        key: &RolloutKey,
+        rollout: Option<&Rollout>,
+    ) -> Result<(), ApplyError> {
+        let named = rollout.map(service_names).unwrap_or_default();
+        for service in self.caches.managed_by(key) {
+            if !named.contains(&service.name_any()) {
+                release_service(&self.client, &service).await?;
+            }
+        }
+        Ok(())
     }
 
     /// Leaves a Rollout to whoever has its router, and says so once.
