@@ -122,6 +122,7 @@ impl PodTemplate {
     }
 
     /// The template as the API server completes it.
+    #[must_use]
     pub fn with_defaults(&self) -> Self {
         let mut template = self.0.clone();
         defaults::apply(&mut template);

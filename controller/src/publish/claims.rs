@@ -111,64 +111,45 @@ mod tests {
         }
     }
 
+    /// What the older one has; who comes, with what; what is in the way.
+    type Row = (
+        &'static [&'static str],
+        &'static str,
+        &'static [&'static str],
+        Option<&'static str>,
+    );
+
+    const A: &[&str] = &["a.example"];
+    const BELOW_A: &[&str] = &["*.a.example"];
+
+    const ROWS: &[Row] = &[
+        (A, "shop/new", A, Some("a.example")),
+        (
+            A,
+            "shop/new",
+            &["b.example", "A.example"],
+            Some("a.example"),
+        ),
+        (A, "bank/new", A, Some("a.example")),
+        (A, "bank/new", &["b.example"], None),
+        (BELOW_A, "shop/new", BELOW_A, Some("*.a.example")),
+        (BELOW_A, "shop/new", &["x.a.example"], None),
+        (BELOW_A, "bank/new", &["x.a.example"], Some("*.a.example")),
+        (BELOW_A, "bank/new", &["x.y.a.example"], Some("*.a.example")),
+        (BELOW_A, "bank/new", &["*.x.a.example"], Some("*.a.example")),
+        (BELOW_A, "bank/new", A, None),
+        (&["x.a.example"], "bank/new", BELOW_A, None),
+        (&[], "shop/new", &[], Some(EVERY_REQUEST)),
+        (&[], "bank/new", &[], Some(EVERY_REQUEST)),
+        (&[], "bank/new", A, None),
+        (A, "bank/new", &[], None),
+    ];
+
     #[test]
     fn the_older_has_a_hostname_and_a_wildcard_protects_it_from_other_namespaces() {
-        // What the older one has; who comes, with what; what is in the way.
-        let rows: &[(&[&str], &str, &[&str], Option<&str>)] = &[
-            (
-                &["a.example"],
-                "shop/new",
-                &["a.example"],
-                Some("a.example"),
-            ),
-            (
-                &["a.example"],
-                "shop/new",
-                &["b.example", "A.example"],
-                Some("a.example"),
-            ),
-            (
-                &["a.example"],
-                "bank/new",
-                &["a.example"],
-                Some("a.example"),
-            ),
-            (&["a.example"], "bank/new", &["b.example"], None),
-            (
-                &["*.a.example"],
-                "shop/new",
-                &["*.a.example"],
-                Some("*.a.example"),
-            ),
-            (&["*.a.example"], "shop/new", &["x.a.example"], None),
-            (
-                &["*.a.example"],
-                "bank/new",
-                &["x.a.example"],
-                Some("*.a.example"),
-            ),
-            (
-                &["*.a.example"],
-                "bank/new",
-                &["x.y.a.example"],
-                Some("*.a.example"),
-            ),
-            (
-                &["*.a.example"],
-                "bank/new",
-                &["*.x.a.example"],
-                Some("*.a.example"),
-            ),
-            (&["*.a.example"], "bank/new", &["a.example"], None),
-            (&["x.a.example"], "bank/new", &["*.a.example"], None),
-            (&[], "shop/new", &[], Some(EVERY_REQUEST)),
-            (&[], "bank/new", &[], Some(EVERY_REQUEST)),
-            (&[], "bank/new", &["a.example"], None),
-            (&["a.example"], "bank/new", &[], None),
-        ];
-        for (has, who, wants, expected) in rows {
-            let owned =
-                |names: &[&str]| names.iter().map(|it| (*it).to_owned()).collect::<Vec<_>>();
+        let owned =
+            |names: &[&str]| -> Vec<String> { names.iter().map(|it| (*it).to_owned()).collect() };
+        for (has, who, wants, expected) in ROWS {
             let mut claims = Claims::default();
             claims.add(&rollout("shop/old"), &owned(has));
             let rival = claims.rival(&rollout(who).namespace, &owned(wants));
