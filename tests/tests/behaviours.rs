@@ -6,7 +6,7 @@
 //! [`certificates`] a configuration that is refused, [`orphans`] that nothing outlives `sluice`,
 //! [`prometheus`] a release judged from outside,
 //! [`courses`] that the controller does what Argo's does, that the [`manifests`] for people say what
-//! the programs take, and [`real`] what holds on a real control plane, where there is one.
+//! the programs take, who gets into the [`uplink`], and [`real`] what holds on a real control plane, where there is one.
 //! That a canary which accepts and never answers is taken to 0 in time is shown on a real proxy in
 //! its own crate: `a_canary_that_never_answers_is_at_zero_within_its_age_threshold_and_a_second`.
 
@@ -28,6 +28,8 @@ mod prometheus;
 mod real;
 #[path = "behaviours/releases.rs"]
 mod releases;
+#[path = "behaviours/uplink.rs"]
+mod uplink;
 
 use std::path::Path;
 
