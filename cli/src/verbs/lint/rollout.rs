@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use controller::analysis::compose::Templates;
 use controller::rollout::observe::{Observed, ServiceView};
-use controller::rollout::spec;
+use controller::rollout::spec::{self, SpecError};
 use crds::{AnalysisTemplate, AnalysisTemplateSpec, ClusterAnalysisTemplate, Rollout};
 use k8s_openapi::api::core::v1::Service;
 use kube::ResourceExt as _;
@@ -22,7 +22,12 @@ pub(super) fn check(document: &Document, all: &[Document], problems: &mut Vec<Pr
             return;
         };
         for error in errors {
-            problems.push(Problem::at(document, &error.path, error.to_string()));
+            // In a file the field must be findable: the real path, not the one that Argo prints.
+            let real = SpecError {
+                shown: None,
+                ..error
+            };
+            problems.push(Problem::at(document, &real.path, real.to_string()));
         }
     });
 }
