@@ -35,8 +35,8 @@ pub(super) enum Concerned {
 /// What a watch says.
 #[derive(Debug)]
 pub(super) enum News {
-    Job(Event<Job>),
-    Pod(Event<Pod>),
+    Job(Box<Event<Job>>),
+    Pod(Box<Event<Pod>>),
 }
 
 /// The news of both watches.
@@ -80,11 +80,11 @@ pub(super) fn watch(client: &Client, home: &JobHome) -> Stream {
     let jobs = watcher(jobs, config.clone())
         .default_backoff()
         .filter_map(move |event| future::ready(event.inspect_err(|it| told(it, "Jobs")).ok()))
-        .map(News::Job);
+        .map(|event| News::Job(Box::new(event)));
     let pods = watcher(pods, config)
         .default_backoff()
         .filter_map(move |event| future::ready(event.inspect_err(|it| told(it, "pods")).ok()))
-        .map(News::Pod);
+        .map(|event| News::Pod(Box::new(event)));
     let both: [BoxStream<'static, News>; 2] = [jobs.boxed(), pods.boxed()];
     both.into_iter().collect()
 }
@@ -105,8 +105,8 @@ impl Jobs {
     /// Takes news.
     pub(super) fn take(&mut self, news: News) -> Concerned {
         match news {
-            News::Job(event) => self.job_event(event),
-            News::Pod(event) => self.pod_event(event),
+            News::Job(event) => self.job_event(*event),
+            News::Pod(event) => self.pod_event(*event),
         }
     }
 

@@ -74,7 +74,7 @@ impl<'a> Outside<'a> {
             self.door = Some((header, None));
         }
         let given = authentication.oauth2.as_ref();
-        let Some(oauth2) = given.filter(|oauth2| set(&oauth2.token_url)) else {
+        let Some(oauth2) = given.filter(|oauth2| set(oauth2.token_url.as_ref())) else {
             return Ok(());
         };
         let text = |field: &Option<String>| field.clone().unwrap_or_default();
@@ -121,13 +121,13 @@ impl<'a> Outside<'a> {
 /// What is wrong with an authentication before anything is asked; the text is Argo's.
 fn missing(authentication: &Authentication) -> Option<&'static str> {
     let oauth2 = authentication.oauth2.as_ref()?;
-    let complete = set(&oauth2.client_id) && set(&oauth2.client_secret);
-    (set(&oauth2.token_url) && !complete)
+    let complete = set(oauth2.client_id.as_ref()) && set(oauth2.client_secret.as_ref());
+    (set(oauth2.token_url.as_ref()) && !complete)
         .then_some("missing mandatory parameter in metric for OAuth2 setup")
 }
 
-fn set(field: &Option<String>) -> bool {
-    field.as_deref().is_some_and(|text| !text.is_empty())
+fn set(field: Option<&String>) -> bool {
+    field.is_some_and(|text| !text.is_empty())
 }
 
 fn pairs(headers: &[Header]) -> impl Iterator<Item = (String, String)> + '_ {

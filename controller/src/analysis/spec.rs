@@ -180,7 +180,7 @@ fn check(metric: &Metric) -> Result<CheckedMetric, String> {
     let errors = count_or(metric.consecutive_error_limit.as_ref(), CONSECUTIVE_ERRORS);
     limits(successes, failures, inconclusive, errors)?;
     counts(count, successes, failures, inconclusive)?;
-    let interval = text(&metric.interval);
+    let interval = text(metric.interval.as_ref());
     if count > 1 && interval.is_none() {
         return Err("interval must be specified when count > 1".to_owned());
     }
@@ -193,14 +193,14 @@ fn check(metric: &Metric) -> Result<CheckedMetric, String> {
         name: metric.name.clone(),
         interval: duration("interval", interval)?,
         // The field's old name is Argo's.
-        initial_delay: duration("startDelay", text(&metric.initial_delay))?,
+        initial_delay: duration("startDelay", text(metric.initial_delay.as_ref()))?,
         count,
         failure_limit: (failures >= 0).then_some(failures),
         inconclusive_limit: inconclusive,
         consecutive_error_limit: errors,
         consecutive_success_limit: (successes > 0).then_some(successes),
-        success_condition: text(&metric.success_condition).map(str::to_owned),
-        failure_condition: text(&metric.failure_condition).map(str::to_owned),
+        success_condition: text(metric.success_condition.as_ref()).map(str::to_owned),
+        failure_condition: text(metric.failure_condition.as_ref()).map(str::to_owned),
         dry_run: false,
         retention: RETENTION,
         provider: provider(metric)?,
@@ -208,8 +208,8 @@ fn check(metric: &Metric) -> Result<CheckedMetric, String> {
 }
 
 /// The text of a field; an empty one is none.
-fn text(field: &Option<String>) -> Option<&str> {
-    field.as_deref().filter(|text| !text.is_empty())
+fn text(field: Option<&String>) -> Option<&str> {
+    field.map(String::as_str).filter(|text| !text.is_empty())
 }
 
 fn limits(successes: i64, failures: i64, inconclusive: i64, errors: i64) -> Result<(), String> {

@@ -226,10 +226,10 @@ impl Exchange {
         let Some(judged) = &self.judged else { return };
         let us = self.age_us();
         let slot = slot(&self.worker, &judged.arm, judged.sequence);
-        if let Some(slot) = slot {
-            if !judged.cold.get() {
-                slot.latency(judged.draw, us);
-            }
+        if let Some(slot) = slot
+            && !judged.cold.get()
+        {
+            slot.latency(judged.draw, us);
         }
         if !too_old {
             if let Some(slot) = slot {

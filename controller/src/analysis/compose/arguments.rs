@@ -138,7 +138,7 @@ fn at_path(rollout: &Rollout, path: &str) -> Result<String, ComposeError> {
         }),
         Value::String(text) => Ok(text),
         Value::Number(number) => Ok(number.as_f64().map_or_else(String::new, printed)),
-        primitive => Ok(primitive.to_string()),
+        Value::Bool(answer) => Ok(answer.to_string()),
     }
 }
 

@@ -183,7 +183,7 @@ fn name(uid: &str, metric: &str, number: i64) -> String {
 /// How a Job has ended; `None` while it goes on.
 pub fn ended(job: &Job) -> Option<AnalysisPhase> {
     let conditions = job.status.as_ref()?.conditions.as_ref()?;
-    let phases = conditions
+    let mut phases = conditions
         .iter()
         .filter(|condition| condition.status == "True")
         .filter_map(|condition| match condition.type_.as_str() {
@@ -191,7 +191,7 @@ pub fn ended(job: &Job) -> Option<AnalysisPhase> {
             "Failed" => Some(AnalysisPhase::Failed),
             _ => None,
         });
-    phases.last()
+    phases.next_back()
 }
 
 /// Why a container of the pod will never start by itself; the text is Argo's.

@@ -190,12 +190,12 @@ impl Search {
         Ok(found)
     }
 
-    fn passes(&mut self, filter: &Filter, item: &Cow<'_, Value>) -> Result<bool, PathError> {
-        let left = self.nodes(&filter.left, vec![item.clone()]);
+    fn passes(&mut self, filter: &Filter, item: &Value) -> Result<bool, PathError> {
+        let left = self.nodes(&filter.left, vec![Cow::Borrowed(item)]);
         let Some((operator, right)) = &filter.comparison else {
             return Ok(left.is_ok_and(|left| !left.is_empty()));
         };
-        let right = |search: &mut Self| search.nodes(right, vec![item.clone()]);
+        let right = |search: &mut Self| search.nodes(right, vec![Cow::Borrowed(item)]);
         let (Some(left), Some(right)) = (single(left?)?, single(right(self)?)?) else {
             return Ok(false);
         };
@@ -296,8 +296,7 @@ impl Slice {
             from => from,
         };
         let to = match self.to {
-            To::Open => length,
-            To::AfterIndex(0) => length,
+            To::Open | To::AfterIndex(0) => length,
             To::At(to) | To::AfterIndex(to) if to < 0 => to.saturating_add(length),
             To::At(to) | To::AfterIndex(to) => to,
         };

@@ -123,7 +123,7 @@ fn what_is_wrong_is_said_in_kubernetes_words() {
         let expected = Err(expected.to_owned());
         assert_eq!(first(path, &store()), expected, "{path}");
     }
-    let deep = format!("{}@{}", "{[?(".repeat(1), "[?(@".repeat(40));
+    let deep = format!("{{[?(@{}", "[?(@".repeat(40));
     assert!(JsonPath::parse(&deep).is_err());
     assert!(JsonPath::parse(&"{.a}".repeat(2_000)).is_err());
 }

@@ -114,7 +114,7 @@ async fn what_is_wrong_is_said_in_argos_words() {
         nobody,
         "Get \"http://app/health?q=1\": dial tcp app:80: connect: connection refused"
     );
-    let slow = answering(200, "").taking(Duration::from_secs(60));
+    let slow = answering(200, "").taking(Duration::from_mins(1));
     let slow = ask(json!({"timeoutSeconds": 2}), &slow).await.unwrap_err();
     assert_eq!(
         slow,

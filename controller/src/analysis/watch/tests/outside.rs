@@ -385,6 +385,18 @@ const CANARY: &str = "c4nary \"&<s3cret>/+";
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
 
+impl Log {
+    /// Takes what is logged in this thread.
+    fn listen(&self) -> tracing::subscriber::DefaultGuard {
+        let writer = self.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_env_filter(crate::run::log_filter("trace"))
+            .with_writer(move || writer.clone())
+            .finish();
+        tracing::subscriber::set_default(subscriber)
+    }
+}
+
 impl Write for Log {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
         self.0.lock().unwrap().extend_from_slice(bytes);
@@ -440,9 +452,8 @@ fn indiscreet(request: &Request) -> String {
 
 type Serve = fn(&Request) -> Result<Answer, FetchError>;
 
-#[tokio::test(start_paused = true)]
-async fn no_secret_is_in_a_status_an_event_or_a_log() {
-    let servers: [Serve; 6] = [
+fn indiscreet_servers() -> [Serve; 6] {
+    [
         |_| Err(FetchError::Refused),
         |request| Ok(answer(500, indiscreet(request))),
         |request| Ok(answer(200, indiscreet(request))),
@@ -462,15 +473,14 @@ async fn no_secret_is_in_a_status_an_event_or_a_log() {
                                "data": {"resultType": indiscreet(request), "result": []}});
             Ok(answer(200, token.to_string()))
         },
-    ];
+    ]
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_secret_is_in_a_status_an_event_or_a_log() {
     let log = Log::default();
-    let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_env_filter(crate::run::log_filter("trace"))
-        .with_writer(move || writer.clone())
-        .finish();
-    let _guard = tracing::subscriber::set_default(subscriber);
-    for serve in servers {
+    let _guard = log.listen();
+    for serve in indiscreet_servers() {
         for (number, provider) in secretive().into_iter().enumerate() {
             let stage = with_server(&Server::new(serve)).await;
             let secret = json!({"metadata": {"name": "s"}, "data": {"k": base64_of(CANARY)}});
