@@ -88,13 +88,12 @@ impl Objects {
     /// The path of a kind, or of an object behind it: `v1/pods/a`.
     pub fn path(&self, of: &str) -> String {
         let namespace = &self.namespace;
-        let (version, rest) = match of.strip_prefix("v1/") {
-            Some(rest) => ("/api/v1".to_owned(), rest),
-            None => {
-                let kind = of.match_indices('/').nth(1).map_or(of.len(), |(at, _)| at);
-                let (version, rest) = of.split_at(kind);
-                (format!("/apis/{version}"), rest.trim_start_matches('/'))
-            }
+        let (version, rest) = if let Some(rest) = of.strip_prefix("v1/") {
+            ("/api/v1".to_owned(), rest)
+        } else {
+            let kind = of.match_indices('/').nth(1).map_or(of.len(), |(at, _)| at);
+            let (version, rest) = of.split_at(kind);
+            (format!("/apis/{version}"), rest.trim_start_matches('/'))
         };
         format!("{version}/namespaces/{namespace}/{rest}")
     }

@@ -151,7 +151,7 @@ fn remaining(one: &Experiment, duration: i64, now: Timestamp) -> Option<i64> {
     let is_over = status
         .phase
         .as_ref()
-        .is_some_and(|phase| phase.is_completed());
+        .is_some_and(crds::words::AnalysisPhase::is_completed);
     let began = status.available_at.as_ref().filter(|_| !is_over)?.0;
     let left = duration - now.duration_since(began).as_secs();
     (left > 0).then_some(left)

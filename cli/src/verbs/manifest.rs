@@ -115,11 +115,7 @@ fn places(text: &str) -> Vec<Places> {
         let line = span.start.line();
         match event {
             Event::DocumentStart(..) => current = Places::default(),
-            Event::DocumentEnd => {
-                if current.first > 0 {
-                    all.push(std::mem::take(&mut current));
-                }
-            }
+            Event::DocumentEnd if current.first > 0 => all.push(std::mem::take(&mut current)),
             Event::Scalar(text, ..) => {
                 let is_null = open.is_empty() && matches!(text.as_ref(), "" | "~" | "null");
                 if !is_null && !take_key(&mut open, &text, line, &mut current) {

@@ -19,11 +19,13 @@ pub struct VersionArgs {
 
 /// Says it.
 pub fn run(args: &VersionArgs, console: &mut Console<'_>) -> Result<(), Failure> {
-    let mut text = format!("sluice: v{}\n", env!("CARGO_PKG_VERSION"));
-    if !args.short {
-        let platform = format!("{}/{}", std::env::consts::OS, std::env::consts::ARCH);
-        text.push_str(&format!("  Rollouts: {}/{}\n", crds::GROUP, crds::VERSION));
-        text.push_str(&format!("  Platform: {platform}\n"));
+    let version = env!("CARGO_PKG_VERSION");
+    if args.short {
+        return console.print(&format!("sluice: v{version}\n"));
     }
-    console.print(&text)
+    let (group, api) = (crds::GROUP, crds::VERSION);
+    let (system, machine) = (std::env::consts::OS, std::env::consts::ARCH);
+    console.print(&format!(
+        "sluice: v{version}\n  Rollouts: {group}/{api}\n  Platform: {system}/{machine}\n"
+    ))
 }

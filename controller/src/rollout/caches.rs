@@ -195,11 +195,14 @@ impl Caches {
         let age = |rollout: &Rollout| {
             (
                 rollout.creation_timestamp().map(|time| time.0),
-                rollout.uid(),
+                rollout.name_any(),
             )
         };
         let mut others = self.rollouts.state();
-        others.sort_by_key(|other| (other.creation_timestamp().map(|time| time.0), other.uid()));
+        others.sort_by_key(|other| {
+            let created = other.creation_timestamp().map(|time| time.0);
+            (created, other.name_any())
+        });
         others
             .iter()
             .filter_map(|other| other.0.as_ref().ok())

@@ -327,7 +327,7 @@ impl Controller {
             Err(Unresolved::Later) => return Ok(None),
             Err(Unresolved::Never(error)) => {
                 let observed = self.caches.observe(&rollout, self.traffic.as_ref());
-                let plan = plan::refuse(&rollout, &[error], &observed, now);
+                let plan = plan::refuse(&rollout, &[*error], &observed, now);
                 (rollout, plan)
             }
         };

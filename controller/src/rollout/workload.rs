@@ -59,7 +59,7 @@ pub(super) enum Unresolved {
     /// Workloads of that kind are not known yet; a look follows when they are.
     Later,
     /// It cannot be, and this is what people are told.
-    Never(SpecError),
+    Never(Box<SpecError>),
 }
 
 /// The workloads of one kind, as far as the watch has seen them.
@@ -111,7 +111,7 @@ pub(super) fn resolve(
             workload: None,
         });
     };
-    let never = |text: String| Unresolved::Never(SpecError::bare(text));
+    let never = |text: String| Unresolved::Never(Box::new(SpecError::bare(text)));
     if rollout.spec.template.as_ref().is_some_and(says_something) {
         return Err(never(
             "template must be empty for workload reference rollout".to_owned(),

@@ -127,6 +127,7 @@ fn volume(source: &Value) -> Value {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a flat table of uniform entries")]
 fn what_the_api_server_writes_in_makes_no_difference() {
     let probe = json!({ "httpGet": { "port": 80 }, "initialDelaySeconds": 3 });
     let full_probe = json!({ "httpGet": { "port": 80, "path": "/", "scheme": "HTTP" }, "initialDelaySeconds": 3,
@@ -251,6 +252,7 @@ fn what_the_api_server_writes_in_makes_no_difference() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a flat table of uniform entries")]
 fn what_people_say_makes_a_difference() {
     let security = |settings: Value| container(&json!({ "securityContext": settings }));
     let table = [

@@ -123,7 +123,7 @@ pub fn compare(expected: &Expected, ours: &Course) -> Vec<Difference> {
                 add(How::Ends {
                     expected: expected.clone(),
                     ours: ours.cloned().unwrap_or_else(|| "nothing".to_owned()),
-                })
+                });
             }
             (None, Some(ours)) if !expected.fields.contains_key(name) => add(How::Ends {
                 expected: "nothing".to_owned(),

@@ -225,9 +225,10 @@ impl Real {
         let (program, of) = (self.program.clone(), namespace.to_owned());
         let command = move || program.proxy(&of, controller).expect("as before");
         let log = self.logs.join(format!("{namespace}.proxy.log"));
-        match wanted {
-            true => Some(Running::start_with(Box::new(command), log).await),
-            false => None,
+        if wanted {
+            Some(Running::start_with(Box::new(command), log).await)
+        } else {
+            None
         }
     }
 }

@@ -75,12 +75,16 @@ async fn the_stock_kubectl_works_and_sluice_promotes_without_any_traffic() {
         })
         .await;
     watched.until("the end", |line| line == "Healthy 8").await;
-    let runs = kubectl.run(&[
+    // The run is told to end with the promotion, and does so a moment later.
+    let phases = [
         "get",
         "analysisruns",
-        "-o=jsonpath={..metadata.name} {..status.phase}",
-    ]);
-    assert!(runs.await.ends_with("Successful"));
+        "-o=jsonpath={.items[*].status.phase}",
+    ];
+    eventually("the run has ended well", LONG, async || {
+        (kubectl.run(&phases).await == "Successful").then_some(())
+    })
+    .await;
     assert!(up.stop().await);
 }
 

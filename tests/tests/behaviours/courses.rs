@@ -163,10 +163,9 @@ fn a_controller_that_dies_before_any_write_comes_to_the_same_end() {
         let mut cuts: Vec<usize> = (0..whole.writes).collect();
         if wanted != "all" {
             let few = wanted.parse().unwrap_or(FEW_CUTS);
-            let seed = scenario
-                .digest
-                .bytes()
-                .fold(SEED, |seed, byte| seed * 31 + u64::from(byte));
+            let seed = scenario.digest.bytes().fold(SEED, |seed: u64, byte| {
+                seed.wrapping_mul(31) ^ u64::from(byte)
+            });
             fastrand::Rng::with_seed(seed).shuffle(&mut cuts);
             cuts.truncate(few);
         }

@@ -187,7 +187,7 @@ mod tests {
 
     use super::*;
 
-    #[derive(Parser)]
+    #[derive(Debug, Parser)]
     struct Typed {
         #[command(flatten)]
         args: AnalysisRunArgs,
@@ -195,7 +195,7 @@ mod tests {
 
     fn typed(line: &str) -> AnalysisRunArgs {
         let words = std::iter::once("x").chain(line.split_whitespace());
-        Typed::try_parse_from(words).ok().expect("valid").args
+        Typed::try_parse_from(words).expect("valid").args
     }
 
     fn template() -> Value {

@@ -125,9 +125,10 @@ pub(super) fn acknowledge(scene: &Scene<'_>) -> Option<Plan> {
         statements.push(new(PAUSED, verdict, "RolloutPaused", "Rollout is paused"));
     }
     let mut next = was.clone();
-    let changed = statements.into_iter().fold(false, |changed, statement| {
-        set(&mut next.conditions, statement, scene.second()) || changed
-    });
+    let mut changed = false;
+    for statement in statements {
+        changed |= set(&mut next.conditions, statement, scene.second());
+    }
     if !changed {
         return None;
     }

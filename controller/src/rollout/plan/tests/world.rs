@@ -223,7 +223,6 @@ impl World {
                 .retain(|other| other.name != claim.name),
             Action::EvictPod(name) => self.observed.pods.retain(|pod| pod.name != *name),
             Action::ForgetTraffic => self.observed.traffic = TrafficView::default(),
-            Action::ChangePod(_) => {}
             Action::SwitchService { service, hash, .. } => {
                 let service = self.observed.services.get_mut(service).unwrap();
                 service
@@ -250,7 +249,10 @@ impl World {
                 self.observed.replica_sets.retain(|set| set.name != *name);
             }
             Action::CreateRun(run) => self.observed.runs.push((**run).clone()),
-            Action::TerminateRun(_) | Action::FailRun { .. } | Action::DeleteRun(_) => {}
+            Action::ChangePod(_)
+            | Action::TerminateRun(_)
+            | Action::FailRun { .. }
+            | Action::DeleteRun(_) => {}
         }
     }
 
