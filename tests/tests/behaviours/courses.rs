@@ -69,6 +69,10 @@ fn with_each<T: Send>(
 }
 
 #[test]
+#[expect(
+    clippy::print_stderr,
+    reason = "people are told what is known to differ"
+)]
 fn every_scenario_goes_as_argos_controller_took_it() {
     let (deliberate, open) = (Deliberate::all(), differences::open());
     let scenarios = chosen();
