@@ -75,7 +75,12 @@ async fn the_stock_kubectl_works_and_sluice_promotes_without_any_traffic() {
         })
         .await;
     watched.until("the end", |line| line == "Healthy 8").await;
-    // The run is told to end with the promotion, and does so a moment later.
+    until_the_run_has_ended_well(&kubectl).await;
+    assert!(up.stop().await);
+}
+
+/// It is told to end with the promotion, and does so a moment later.
+async fn until_the_run_has_ended_well(kubectl: &Client) {
     let phases = [
         "get",
         "analysisruns",
@@ -85,7 +90,6 @@ async fn the_stock_kubectl_works_and_sluice_promotes_without_any_traffic() {
         (kubectl.run(&phases).await == "Successful").then_some(())
     })
     .await;
-    assert!(up.stop().await);
 }
 
 #[tokio::test(flavor = "multi_thread")]
