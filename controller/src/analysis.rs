@@ -28,4 +28,4 @@ pub mod redact;
 
 pub use measure::Means;
 pub use spec::unsupported_provider;
-pub use watch::{Setup, run};
+pub use watch::{Setup, run, work};

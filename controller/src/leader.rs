@@ -2,12 +2,15 @@
 //!
 //! A Lease names its holder and is renewed every `retry_period`. Whoever finds that it has not
 //! changed for `lease_duration` *by its own clock* (other machines' clocks are not trusted) takes
-//! it. A holder that has not managed to renew for `renew_deadline` stops, and that is before
-//! anybody else may start. The number of transitions is the term by which proxies order what
-//! controllers say.
+//! it. A holder that has not managed to renew for `renew_deadline` writes nothing any more
+//! ([`gate`]), and that is before anybody else may start; it goes on when it renews, which it can only
+//! while nobody else has taken the Lease. It steps down when somebody has. The number of transitions
+//! is the term by which proxies order what controllers say.
 //!
 //! Without election ([`Election::competes`] false) the Lease is taken at once from whoever has it:
 //! for one controller on one machine, whose messages must outrank those of its former self.
+
+mod gate;
 
 use std::time::Duration;
 
@@ -20,6 +23,8 @@ use thiserror::Error;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
+
+pub use gate::Gate;
 
 /// The Lease's name, Argo's: the two never work on one cluster unawares.
 pub const LEASE_NAME: &str = "argo-rollouts-controller-lock";
@@ -46,6 +51,9 @@ pub struct Election {
 /// A Lease that is held.
 #[derive(Debug)]
 pub struct Leadership {
+    gate: Gate,
+    /// When the last renewal that succeeded was sent.
+    renewed: Timestamp,
     election: Election,
     api: Api<Lease>,
     clock: Clock,
@@ -64,14 +72,6 @@ pub enum Lost {
         lease: String,
         /// Its holder.
         holder: String,
-    },
-    /// It could not be renewed in time.
-    #[error("the lease {lease} could not be renewed for {seconds} s")]
-    NotRenewed {
-        /// The Lease.
-        lease: String,
-        /// For how long.
-        seconds: u64,
     },
 }
 
@@ -107,29 +107,42 @@ impl Election {
         }
     }
 
-    /// Waits until the Lease is this process's. `follow` is told who holds it meanwhile. Cancel-safe:
-    /// a Lease that was just taken runs out by itself.
+    /// Waits until the Lease is this process's, and opens `gate`. `follow` is told who holds it
+    /// meanwhile. Cancel-safe: a Lease that was just taken runs out by itself. `client` must not wait
+    /// for turns, and not for the gate.
     pub async fn acquire(
         self,
         client: Client,
         clock: Clock,
+        gate: Gate,
         follow: impl Fn(String),
     ) -> Leadership {
         let api: Api<Lease> = Api::namespaced(client, &self.namespace);
         let mut seen = Seen::default();
         loop {
-            match self.attempt(&api, &mut seen, clock.now(), &follow).await {
+            let renewed = clock.now();
+            let attempt = self.attempt(&api, &mut seen, renewed, &follow);
+            // A network that swallows packets answers never.
+            let Ok(attempt) = tokio::time::timeout(self.renew_deadline, attempt).await else {
+                tracing::warn!("no answer about the lease, asking again");
+                continue;
+            };
+            match attempt {
                 Ok(Some(lease)) => {
                     let transitions = spec_of(&lease).lease_transitions.unwrap_or_default();
                     let term = u64::try_from(transitions).unwrap_or_default() + 1;
                     tracing::info!(identity = self.identity, term, "leading");
-                    return Leadership {
+                    let leadership = Leadership {
+                        gate,
+                        renewed,
                         election: self,
                         api,
                         clock,
                         lease,
                         term,
                     };
+                    leadership.open();
+                    return leadership;
                 }
                 Ok(None) => {}
                 Err(error) => tracing::warn!(%error, "the lease cannot be taken, trying again"),
@@ -225,40 +238,50 @@ fn spec_of(lease: &Lease) -> LeaseSpec {
 // === impl Leadership ===
 
 impl Leadership {
-    /// Renews the Lease until it is lost, or until `stop`; then it is given up, so that a successor
-    /// need not wait for it to run out.
-    pub async fn keep(mut self, stop: CancellationToken) -> Result<(), Lost> {
-        let mut renewed = self.clock.now();
+    /// Renews the Lease until somebody else has it, or until `stop`. While it cannot be renewed the gate
+    /// is shut, and it opens with the next renewal.
+    pub async fn keep(&mut self, stop: &CancellationToken) -> Result<(), Lost> {
+        let mut silent = false;
         loop {
             tokio::select! {
                 () = tokio::time::sleep(self.election.retry_period) => {}
-                () = stop.cancelled() => {
-                    self.release().await;
-                    return Ok(());
-                }
+                () = stop.cancelled() => return Ok(()),
             }
-            let before = renewed;
-            match tokio::time::timeout(self.election.retry_period, self.renew()).await {
-                Ok(Ok(())) => renewed = self.clock.now(),
-                Ok(Err(Some(lost))) => return Err(lost),
-                Ok(Err(None)) | Err(_) => self.check_deadline(before)?,
+            let sent = self.clock.now();
+            match tokio::time::timeout(self.election.renew_deadline, self.renew()).await {
+                Ok(Ok(())) => {
+                    self.renewed = sent;
+                    self.open();
+                    if std::mem::take(&mut silent) {
+                        tracing::info!("the lease is renewed again: going on");
+                    }
+                }
+                Ok(Err(Some(lost))) => {
+                    self.gate.shut();
+                    return Err(lost);
+                }
+                Ok(Err(None)) | Err(_) => {
+                    let shut = !self.gate.is_open(self.clock.now());
+                    if shut && !std::mem::replace(&mut silent, true) {
+                        let seconds = self.election.renew_deadline.as_secs();
+                        tracing::warn!(
+                            "the lease could not be renewed for {seconds} s: nothing is written until it is"
+                        );
+                    }
+                }
             }
         }
     }
 
-    /// Without competition nobody else can have taken over: what is connected stays connected.
-    fn check_deadline(&self, renewed: Timestamp) -> Result<(), Lost> {
-        let silent = self.clock.now().duration_since(renewed);
-        let deadline =
-            SignedDuration::try_from(self.election.renew_deadline).unwrap_or(SignedDuration::MAX);
-        if !self.election.competes || silent < deadline {
-            return Ok(());
-        }
-        let seconds = u64::try_from(silent.as_secs()).unwrap_or_default();
-        Err(Lost::NotRenewed {
-            lease: self.name(),
-            seconds,
-        })
+    /// Until the renew deadline after the last renewal was sent; without competition nobody else can
+    /// have taken over.
+    fn open(&self) {
+        let deadline = SignedDuration::try_from(self.election.renew_deadline);
+        let until = deadline
+            .ok()
+            .filter(|_| self.election.competes)
+            .and_then(|deadline| self.renewed.checked_add(deadline).ok());
+        self.gate.open_until(until.unwrap_or(Timestamp::MAX));
     }
 
     /// `Err(None)`: it may work the next time.
@@ -300,7 +323,10 @@ impl Leadership {
         }
     }
 
-    async fn release(&self) {
+    /// Gives the Lease up, so that a successor need not wait for it to run out. Whoever calls this
+    /// has ended every task that writes.
+    pub async fn release(self) {
+        self.gate.shut();
         let mut lease = self.lease.clone();
         if let Some(spec) = lease.spec.as_mut() {
             spec.holder_identity = None;

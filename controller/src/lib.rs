@@ -7,16 +7,22 @@
 pub mod analysis;
 pub mod args;
 pub mod authority;
+pub mod caches;
 pub mod conditions;
 pub mod fetch;
 pub mod fleets;
 pub mod grants;
 pub mod leader;
 pub mod publish;
+pub mod queue;
 pub mod rollout;
 pub mod run;
 pub mod status_server;
 pub mod traffic;
 pub mod uplink_server;
+
+pub mod client;
+pub mod kit;
+pub mod metrics;
 
 pub mod clock;

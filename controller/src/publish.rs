@@ -27,7 +27,9 @@ use crate::traffic::{RolloutKey, TrafficOrder};
 pub(crate) use ordered::from_status as order_of_status;
 pub use plan::plan;
 pub use shape::Shape;
-pub use watch::{Scope, Watches};
+pub use watch::Watches;
+
+pub use crate::caches::Scope;
 
 /// What documents are made from.
 #[derive(Clone, Debug, Default)]

@@ -5,7 +5,6 @@
 //! ([`apply`]): services, traffic, analysis, scaling, and last the status. Each part is told only
 //! what the one before it found, and only the first and the last know that there is a cluster.
 
-mod queue;
 mod watch;
 
 pub mod apply;
@@ -23,4 +22,4 @@ pub mod names;
 #[cfg(test)]
 mod tests;
 
-pub use watch::run;
+pub use watch::{run, work};

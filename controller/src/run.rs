@@ -2,7 +2,8 @@
 //!
 //! Ports first, then the caches, then the lease. Whoever holds it reads the cluster to its end,
 //! makes the first documents, and only then serves proxies and starts the planners. Whoever loses
-//! it stops as a whole: the process ends and is started again as a follower.
+//! it to another stops as a whole: the process ends and is started again as a follower. Whoever
+//! cannot renew it only stops writing; its proxies keep their streams.
 
 mod protect;
 
@@ -12,7 +13,6 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use clap::Parser as _;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 use thiserror::Error;
@@ -26,11 +26,14 @@ use tracing_subscriber::EnvFilter;
 use crate::analysis::Means;
 use crate::analysis::providers::{job, prometheus};
 use crate::args::{Args, LogFormat};
+use crate::caches::{Caches, Reach};
+use crate::client::{self, Limits};
 use crate::clock::Clock;
 use crate::fleets::Fleets;
-use crate::leader::{Election, Leadership, Lost};
-use crate::publish::{Scope, Watches};
-use crate::traffic::Traffic;
+use crate::kit::Kit;
+use crate::leader::{Election, Gate, Leadership, Lost};
+use crate::metrics::Metrics;
+use crate::publish::Watches;
 use crate::uplink_server::{self, BindError, Protection, Serving};
 use crate::{analysis, rollout, status_server};
 
@@ -40,13 +43,17 @@ pub use protect::UplinkTls;
 #[derive(Clone, Debug)]
 pub struct Options {
     /// What is watched.
-    pub scope: Scope,
+    pub reach: Reach,
     /// Where proxies connect.
     pub uplink_listen: SocketAddr,
     /// How the uplink is protected; without it, it is for loopback only.
     pub uplink_tls: Option<UplinkTls>,
-    /// Where health and metrics are; nowhere when unset.
-    pub status_listen: Option<SocketAddr>,
+    /// Where health and metrics are.
+    pub status_listen: Vec<SocketAddr>,
+    /// How many requests may be sent to the API server.
+    pub limits: Limits,
+    /// How many objects of a kind are looked at at the same time.
+    pub looks_at_once: usize,
     /// How the lease is taken.
     pub election: Election,
     /// What metrics are measured with, beside the proxies.
@@ -90,7 +97,7 @@ pub struct Running {
     /// Where proxies connect.
     pub uplink_addr: SocketAddr,
     /// Where health and metrics are.
-    pub status_addr: Option<SocketAddr>,
+    pub status_addrs: Vec<SocketAddr>,
     /// What the proxies have and say.
     pub fleets: Arc<Fleets>,
     /// Ends it; it then finishes what it does.
@@ -103,8 +110,9 @@ pub struct Running {
 /// What the parts share.
 #[derive(Clone)]
 struct Shared {
-    client: Client,
-    clock: Clock,
+    kit: Kit,
+    /// The client that neither waits for turns nor for the lease: the lease's own.
+    direct: Client,
     fleets: Arc<Fleets>,
     tasks: TaskTracker,
     stop: CancellationToken,
@@ -117,10 +125,12 @@ impl Options {
     /// For one machine: any free port of the uplink, no status port, the lease without competition.
     pub fn local(namespace: &str, identity: &str) -> Self {
         Self {
-            scope: Scope::Cluster,
+            reach: Reach::default(),
             uplink_listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             uplink_tls: None,
-            status_listen: None,
+            status_listen: Vec::new(),
+            limits: Limits::NONE,
+            looks_at_once: Kit::LOOKS_AT_ONCE,
             election: Election {
                 competes: false,
                 ..Election::new(namespace, identity)
@@ -147,39 +157,74 @@ impl Running {
 pub async fn start(client: Client, clock: Clock, options: Options) -> Result<Running, StartError> {
     let tls = options.uplink_tls.as_ref();
     let uplink = uplink_server::bind(options.uplink_listen, tls.is_some()).await?;
-    let status = match options.status_listen {
-        Some(address) => Some(listen(address).await?),
-        None => None,
-    };
     let uplink_addr = local_address(&uplink, options.uplink_listen)?;
-    let status_addr = match (&status, options.status_listen) {
-        (Some(listener), Some(address)) => Some(local_address(listener, address)?),
-        _ => None,
-    };
     let (fleets, stop) = (Arc::new(Fleets::new(clock)), CancellationToken::new());
     let (told, serving) = watch::channel(Serving::Follows(None));
-    let shared = Shared {
-        client,
-        clock,
-        fleets: fleets.clone(),
-        tasks: TaskTracker::new(),
-        stop: stop.clone(),
-        means: options.means.clone(),
-    };
-    if let Some(listener) = status {
-        let served = status_server::serve(listener, fleets.clone(), serving.clone(), stop.clone());
+    let mut status = Vec::new();
+    let mut status_addrs = Vec::new();
+    for address in &options.status_listen {
+        let listener = listen(*address).await?;
+        status_addrs.push(local_address(&listener, *address)?);
+        status.push(listener);
+    }
+    let shared = share(client, clock, &options, (fleets.clone(), stop.clone()));
+    let shown = Arc::new(status_server::Shown::new(
+        &shared.kit,
+        fleets.clone(),
+        serving.clone(),
+    ));
+    for listener in status {
+        let served = status_server::serve(listener, shown.clone(), stop.clone());
         shared.tasks.spawn(served);
     }
-    let protection = protect::protect(&shared, tls, &options.scope, told.subscribe())?;
+    let protection = protect::protect(&shared, tls, &options.reach.scope, told.subscribe())?;
     let join = tokio::spawn(run(shared, options, (uplink, protection), told));
     Ok(Running {
         uplink_addr,
-        status_addr,
+        status_addrs,
         fleets,
         stop,
         join,
         serving,
     })
+}
+
+/// The watches begin here: followers watch too.
+fn share(
+    direct: Client,
+    clock: Clock,
+    options: &Options,
+    (fleets, stop): (Arc<Fleets>, CancellationToken),
+) -> Shared {
+    let (tasks, gate, metrics) = (
+        TaskTracker::new(),
+        Gate::default(),
+        Arc::<Metrics>::default(),
+    );
+    let client = client::guarded(
+        direct.clone(),
+        options.limits,
+        gate.clone(),
+        clock,
+        metrics.clone(),
+    );
+    let kit = Kit {
+        caches: Caches::start(&client, &options.reach, &tasks, &stop),
+        client,
+        clock,
+        traffic: fleets.clone(),
+        gate,
+        metrics,
+        looks_at_once: options.looks_at_once,
+    };
+    Shared {
+        kit,
+        direct,
+        fleets,
+        tasks,
+        stop,
+        means: options.means.clone(),
+    }
 }
 
 /// Runs until stopped or until something broke; every task has ended then.
@@ -190,13 +235,13 @@ async fn run(
     told: watch::Sender<Serving>,
 ) -> Result<(), RunError> {
     let Shared {
-        client,
+        kit,
         fleets,
         tasks,
         stop,
         ..
     } = shared.clone();
-    let watches = Watches::start(&client, &options.scope, &tasks, &stop);
+    let watches = Watches::new(kit.caches.clone(), &kit.client, &tasks, &stop);
     tasks.spawn({
         let (fleets, stop) = (fleets.clone(), stop.clone());
         async move { fleets.watch_deadlines(stop).await }
@@ -215,48 +260,53 @@ async fn run(
     let (served, led) = tokio::join!(served, led);
     tasks.close();
     tasks.wait().await;
-    led.and(served)
+    // Nothing writes any more: the next leader need not wait.
+    if let Some(leadership) = led? {
+        leadership.release().await;
+    }
+    served
 }
 
-/// Takes the lease, reads the cluster, serves, and keeps the lease.
+/// Takes the lease, reads the cluster, serves, and keeps the lease; the lease, where it is still held
+/// in the end.
 async fn lead(
     shared: Shared,
     options: Options,
     watches: Watches,
     told: watch::Sender<Serving>,
-) -> Result<(), RunError> {
+) -> Result<Option<Leadership>, RunError> {
     let Shared {
-        client,
-        clock,
+        kit,
+        direct,
         fleets,
         tasks,
         stop,
         ..
     } = shared.clone();
     let follow = |leader| drop(told.send_replace(Serving::Follows(Some(leader))));
-    let leadership = tokio::select! {
-        leadership = options.election.acquire(client, clock, follow) => leadership,
-        () = stop.cancelled() => return Ok(()),
+    let acquired = options
+        .election
+        .acquire(direct, kit.clock, kit.gate, follow);
+    let mut leadership = tokio::select! {
+        leadership = acquired => leadership,
+        () = stop.cancelled() => return Ok(None),
     };
     told.send_replace(Serving::Syncing);
     fleets.begin_term(leadership.term);
     tasks.spawn(act(shared, watches, told));
-    keep(leadership, stop).await
-}
-
-async fn keep(leadership: Leadership, stop: CancellationToken) -> Result<(), RunError> {
-    leadership.keep(stop).await.map_err(RunError::from)
+    leadership.keep(&stop).await?;
+    Ok(Some(leadership))
 }
 
 /// What only the leader does.
 async fn act(shared: Shared, watches: Watches, told: watch::Sender<Serving>) {
     let Shared {
-        client,
-        clock,
+        kit,
         fleets,
         tasks,
         stop,
         means,
+        ..
     } = shared;
     tokio::select! {
         () = watches.synced() => {}
@@ -265,20 +315,8 @@ async fn act(shared: Shared, watches: Watches, told: watch::Sender<Serving>) {
     let begin = || {
         told.send_replace(Serving::Serves);
         tracing::info!("serving proxies");
-        let traffic: Arc<dyn Traffic> = fleets.clone();
-        tasks.spawn(rollout::run(
-            client.clone(),
-            clock,
-            traffic.clone(),
-            stop.clone(),
-        ));
-        let setup = analysis::Setup {
-            client: client.clone(),
-            clock,
-            traffic,
-            means: means.clone(),
-        };
-        tasks.spawn(analysis::run(setup, stop.clone()));
+        tasks.spawn(rollout::work(kit.clone(), stop.clone()));
+        tasks.spawn(analysis::work(kit, means, stop.clone()));
     };
     watches.publish(&fleets, begin).await;
 }
@@ -298,7 +336,7 @@ fn local_address(listener: &TcpListener, address: SocketAddr) -> Result<SocketAd
 pub fn main_from(args: impl IntoIterator<Item = std::ffi::OsString>) -> ExitCode {
     // The first thing of all: rustls takes the process-wide provider when a client is made.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    let args = match Args::try_parse_from(args) {
+    let args = match Args::read(args) {
         Ok(args) => args,
         Err(error) => error.exit(),
     };
@@ -343,11 +381,9 @@ fn log(args: &Args) {
 }
 
 async fn serve(args: &Args) -> anyhow::Result<()> {
-    let config = config(args.kubeconfig.as_deref())
-        .await
-        .context("no way to an API server")?;
+    let config = config(args).await.context("no way to an API server")?;
     let namespace = config.default_namespace.clone();
-    let client = Client::try_from(config).context("no client for the API server")?;
+    let client = Client::try_from(named(config)).context("no client for the API server")?;
     let clock = Clock::system();
     let mut options = args.options(&namespace, identity(clock));
     options.means = means().await?;
@@ -364,12 +400,33 @@ async fn serve(args: &Args) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn config(kubeconfig: Option<&Path>) -> anyhow::Result<Config> {
-    let Some(path) = kubeconfig else {
-        return Ok(Config::infer().await?);
+async fn config(args: &Args) -> anyhow::Result<Config> {
+    let chosen = KubeConfigOptions {
+        context: args.context.clone(),
+        cluster: args.cluster.clone(),
+        user: args.user.clone(),
     };
+    let is_chosen = chosen.context.is_some() || chosen.cluster.is_some() || chosen.user.is_some();
+    match &args.kubeconfig {
+        Some(path) => of_file(path, &chosen).await,
+        None if is_chosen => {
+            Ok(Config::from_custom_kubeconfig(Kubeconfig::read()?, &chosen).await?)
+        }
+        None => Ok(Config::infer().await?),
+    }
+}
+
+async fn of_file(path: &Path, chosen: &KubeConfigOptions) -> anyhow::Result<Config> {
     let kubeconfig = Kubeconfig::read_from(path)?;
-    Ok(Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?)
+    Ok(Config::from_custom_kubeconfig(kubeconfig, chosen).await?)
+}
+
+/// The API server's log and metrics then say who asked.
+fn named(mut config: Config) -> Config {
+    let name = concat!("sluice-controller/", env!("CARGO_PKG_VERSION"));
+    let name = http::HeaderValue::from_static(name);
+    config.headers.push((http::header::USER_AGENT, name));
+    config
 }
 
 /// What metrics are measured with, by the variables that Argo has for it.
@@ -383,7 +440,7 @@ async fn means() -> anyhow::Result<Means> {
     let config = match variable(job::KUBECONFIG_VARIABLE).as_deref() {
         None => return Ok(means),
         Some(job::IN_CLUSTER) => Config::incluster()?,
-        Some(path) => config(Some(Path::new(path)))
+        Some(path) => of_file(Path::new(path), &KubeConfigOptions::default())
             .await
             .with_context(|| format!("{}={path}", job::KUBECONFIG_VARIABLE))?,
     };
@@ -409,7 +466,7 @@ fn announce(args: &Args, running: &Running) -> anyhow::Result<()> {
     let scheme = if args.serves_tls() { "https" } else { "http" };
     let line = serde_json::json!({
         "uplink": format!("{scheme}://{}", running.uplink_addr),
-        "status": running.status_addr.map(address),
+        "status": running.status_addrs.first().copied().map(address),
     });
     if let Some(path) = &args.ready_file {
         let aside = path.with_extension("partial");

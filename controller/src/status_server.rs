@@ -2,7 +2,6 @@
 //! too, for they are healthy.
 
 use std::convert::Infallible;
-use std::fmt::Write as _;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -16,7 +15,12 @@ use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::caches::Caches;
+use crate::clock::Clock;
 use crate::fleets::Fleets;
+use crate::kit::Kit;
+use crate::leader::Gate;
+use crate::metrics::{Metrics, Text};
 use crate::uplink_server::Serving;
 
 /// Connections at once; a probe and a few scrapers need no more.
@@ -24,19 +28,33 @@ const MAX_CONNECTIONS: usize = 64;
 
 /// What is shown.
 #[derive(Debug)]
-struct Shown {
+pub struct Shown {
+    caches: Arc<Caches>,
+    metrics: Arc<Metrics>,
+    gate: Gate,
+    clock: Clock,
     fleets: Arc<Fleets>,
     serving: watch::Receiver<Serving>,
 }
 
+// === impl Shown ===
+
+impl Shown {
+    /// What these say when somebody asks.
+    pub fn new(kit: &Kit, fleets: Arc<Fleets>, serving: watch::Receiver<Serving>) -> Self {
+        Self {
+            caches: kit.caches.clone(),
+            metrics: kit.metrics.clone(),
+            gate: kit.gate.clone(),
+            clock: kit.clock,
+            fleets,
+            serving,
+        }
+    }
+}
+
 /// Serves until `stop`; every connection has ended when this returns.
-pub async fn serve(
-    listener: TcpListener,
-    fleets: Arc<Fleets>,
-    serving: watch::Receiver<Serving>,
-    stop: CancellationToken,
-) {
-    let shown = Arc::new(Shown { fleets, serving });
+pub async fn serve(listener: TcpListener, shown: Arc<Shown>, stop: CancellationToken) {
     let (connections, room) = (
         TaskTracker::new(),
         Arc::new(Semaphore::new(MAX_CONNECTIONS)),
@@ -108,25 +126,29 @@ fn text(status: StatusCode, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
 }
 
 fn metrics(shown: &Shown) -> String {
+    let now = shown.clock.now();
     let leads = !matches!(&*shown.serving.borrow(), Serving::Follows(_));
-    let mut text = format!(
-        "# HELP argo_rollouts_controller_info Information about the running controller\n\
-         # TYPE argo_rollouts_controller_info gauge\n\
-         argo_rollouts_controller_info{{version=\"{}\"}} 1\n\
-         # HELP sluice_controller_leader Whether this controller holds the lease\n\
-         # TYPE sluice_controller_leader gauge\n\
-         sluice_controller_leader {}\n\
-         # HELP sluice_controller_proxies_connected Proxies connected, by fleet\n\
-         # TYPE sluice_controller_proxies_connected gauge\n",
-        env!("CARGO_PKG_VERSION"),
-        u8::from(leads),
+    let mut text = Text::default();
+    let version = [("version", env!("CARGO_PKG_VERSION"))];
+    let info = "argo_rollouts_controller_info";
+    text.metric(info, "gauge", "The controller that runs.");
+    text.sample(info, &version, 1.0);
+    text.metric("build_info", "gauge", "How this was built.");
+    text.sample("build_info", &version, 1.0);
+    let leader = "sluice_controller_leader";
+    text.metric(leader, "gauge", "Whether this controller holds the lease.");
+    text.sample(leader, &[], f64::from(u8::from(leads)));
+    let writes = "sluice_controller_writes_allowed";
+    text.metric(
+        writes,
+        "gauge",
+        "Whether it may write: 0 while the lease cannot be renewed.",
     );
-    for (fleet, connected) in shown.fleets.connected() {
-        // Names of fleets are DNS labels and need no escaping.
-        let _ = writeln!(
-            text,
-            "sluice_controller_proxies_connected{{fleet=\"{fleet}\"}} {connected}"
-        );
+    text.sample(writes, &[], f64::from(u8::from(shown.gate.is_open(now))));
+    let connected = "sluice_controller_proxies_connected";
+    text.metric(connected, "gauge", "Proxies connected, by fleet.");
+    for (fleet, count) in shown.fleets.connected() {
+        text.sample(connected, &[("fleet", &fleet)], count as f64);
     }
-    text
+    text.into_string() + &shown.metrics.render(Some(&shown.caches), now)
 }

@@ -10,20 +10,16 @@ mod events;
 mod look;
 mod patch;
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::pin::pin;
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crds::AnalysisRun;
 use crds::words::AnalysisPhase;
 use futures::StreamExt as _;
 use jiff::{SignedDuration, Timestamp};
-use kube::core::DeserializeGuard;
-use kube::runtime::WatchStreamExt as _;
-use kube::runtime::watcher::{self, Event, watcher};
-use kube::{Api, Client, ResourceExt as _};
-use tokio::sync::broadcast;
+use kube::{Client, ResourceExt as _};
+use tokio::sync::{Notify, broadcast};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
@@ -32,7 +28,12 @@ use super::measure::{Means, Measurer, Outcome};
 use super::plan::Taken;
 use super::providers::job;
 use super::providers::sluice_proxy::{Subject, Tests};
+use crate::caches::kept::Keep as _;
+use crate::caches::kinds::Parsed;
+use crate::caches::{Caches, Key as Name};
 use crate::clock::Clock;
+use crate::kit::Kit;
+use crate::metrics::Kind;
 use crate::traffic::{RolloutKey, Traffic};
 
 /// Time between two looks at the evidence of a run that it may decide.
@@ -63,7 +64,18 @@ pub struct Setup {
     pub means: Means,
 }
 
+/// A run that was seen, or is gone.
+type News = (Key, Option<Arc<AnalysisRun>>);
+
+/// Runs that changed since they were looked at last: as many as there are runs, at most.
+#[derive(Default)]
+struct Inbox {
+    news: Mutex<BTreeMap<Key, Option<Arc<AnalysisRun>>>>,
+    filled: Notify,
+}
+
 struct Controller {
+    kit: Kit,
     client: Client,
     clock: Clock,
     traffic: Arc<dyn Traffic>,
@@ -74,8 +86,6 @@ struct Controller {
     runs: BTreeMap<Key, AnalysisRun>,
     /// When each run is looked at next.
     due: BTreeMap<Key, Timestamp>,
-    /// Runs seen since a list began.
-    listed: BTreeSet<Key>,
     tests: Tests,
     /// Measurements under way.
     tasks: JoinSet<Measured>,
@@ -105,32 +115,87 @@ struct Measured {
     outcome: Outcome,
 }
 
-/// Measures AnalysisRuns until `stop`.
+/// Measures AnalysisRuns until `stop`, alone.
 pub async fn run(setup: Setup, stop: CancellationToken) {
+    let over = stop.child_token();
     let Setup {
         client,
         clock,
         traffic,
         means,
     } = setup;
+    work(Kit::alone(client, clock, traffic, &over), means, stop).await;
+    over.cancel();
+}
+
+/// Measures AnalysisRuns until `stop`.
+pub async fn work(kit: Kit, means: Means, stop: CancellationToken) {
+    let (client, clock) = (kit.client.clone(), kit.clock);
     let news_of_jobs = jobs::watch(&client, &means.jobs);
     let mut controller = Controller {
         jobs_client: means.jobs.cluster.clone().unwrap_or_else(|| client.clone()),
         client,
         clock,
-        traffic,
+        traffic: kit.traffic.clone(),
         measurer: Arc::new(Measurer::new(means, clock)),
         jobs: Jobs::default(),
         runs: BTreeMap::new(),
         due: BTreeMap::new(),
-        listed: BTreeSet::new(),
         tests: Tests::default(),
         tasks: JoinSet::new(),
         outside: BTreeMap::new(),
         told: 0,
+        kit,
     };
     stop.run_until_cancelled(controller.work(news_of_jobs))
         .await;
+}
+
+// === impl Inbox ===
+
+impl Inbox {
+    /// From now on it holds what changes, beginning with what there is.
+    fn open(caches: &Caches) -> Arc<Self> {
+        let inbox = Arc::<Self>::default();
+        let it = inbox.clone();
+        caches
+            .runs
+            .listen(move |change| it.put(change.key, change.new));
+        for run in caches.runs.all() {
+            inbox.put(&Name::of(run.meta()), Some(&run));
+        }
+        inbox
+    }
+
+    fn put(&self, key: &Name, run: Option<&Arc<Parsed<AnalysisRun>>>) {
+        let run = match run.map(|run| &run.object) {
+            Some(Ok(run)) => Some(run.clone()),
+            Some(Err(error)) => {
+                tracing::warn!(key.namespace, key.name, %error, "an AnalysisRun cannot be read");
+                return;
+            }
+            None => None,
+        };
+        self.news()
+            .insert((key.namespace.clone(), key.name.clone()), run);
+        self.filled.notify_one();
+    }
+
+    /// Takes all; waits until there is something. Cancel-safe.
+    async fn take(&self) -> Vec<News> {
+        loop {
+            let news = std::mem::take(&mut *self.news());
+            if !news.is_empty() {
+                return news.into_iter().collect();
+            }
+            self.filled.notified().await;
+        }
+    }
+
+    fn news(&self) -> MutexGuard<'_, BTreeMap<Key, Option<Arc<AnalysisRun>>>> {
+        // Map operations only.
+        self.news.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 // === impl Controller ===
@@ -138,16 +203,13 @@ pub async fn run(setup: Setup, stop: CancellationToken) {
 impl Controller {
     async fn work(&mut self, mut news_of_jobs: jobs::Stream) {
         let mut news = self.traffic.changed();
-        let all: Api<DeserializeGuard<AnalysisRun>> = Api::all(self.client.clone());
-        let events = watcher(all, watcher::Config::default()).default_backoff();
-        let mut events = pin!(events);
+        let inbox = Inbox::open(&self.kit.caches);
+        let (gate, clock) = (self.kit.gate.clone(), self.clock);
         loop {
+            gate.opened(|| clock.now()).await;
             let wait = self.until_next();
             tokio::select! {
-                event = events.next() => match event {
-                    Some(event) => self.saw(event),
-                    None => return,
-                },
+                seen = inbox.take() => seen.into_iter().for_each(|(key, run)| self.saw(key, run)),
                 Some(said) = news_of_jobs.next() => self.heard_of_jobs(said),
                 Some(measured) = self.tasks.join_next() => {
                     // A task that was called off has nothing to say.
@@ -161,6 +223,19 @@ impl Controller {
         }
     }
 
+    fn count(&self, key: &Key, began: Timestamp, failed: bool) {
+        let name = Name {
+            namespace: key.0.clone(),
+            name: key.1.clone(),
+        };
+        let took = self.clock.now().duration_since(began);
+        let took = Duration::try_from(took).unwrap_or_default();
+        self.kit.metrics.looked(Kind::AnalysisRun, &name, took);
+        if failed {
+            self.kit.metrics.failed(Kind::AnalysisRun, &name);
+        }
+    }
+
     fn until_next(&self) -> Duration {
         let Some(next) = self.due.values().min() else {
             return Duration::MAX;
@@ -168,44 +243,12 @@ impl Controller {
         Duration::try_from(next.duration_since(self.clock.now())).unwrap_or_default()
     }
 
-    fn saw(&mut self, event: Result<Event<DeserializeGuard<AnalysisRun>>, watcher::Error>) {
-        match event {
-            Ok(Event::Init) => self.listed.clear(),
-            Ok(Event::InitApply(run)) => {
-                self.listed.insert(key_of(&run));
-                self.changed(run);
-            }
-            Ok(Event::InitDone) => {
-                let listed = std::mem::take(&mut self.listed);
-                let gone: Vec<Key> = self
-                    .runs
-                    .keys()
-                    .filter(|key| !listed.contains(*key))
-                    .cloned()
-                    .collect();
-                for key in &gone {
-                    self.gone(key);
-                }
-            }
-            Ok(Event::Apply(run)) => self.changed(run),
-            Ok(Event::Delete(run)) => self.gone(&key_of(&run)),
-            Err(error) => {
-                tracing::warn!(%error, "the watch of AnalysisRuns broke; it is started again");
-            }
-        }
-    }
-
-    fn changed(&mut self, run: DeserializeGuard<AnalysisRun>) {
-        let key = key_of(&run);
-        match run.0 {
-            Ok(run) => {
-                self.runs.insert(key.clone(), run);
-                self.due.insert(key, self.clock.now());
-            }
-            Err(error) => {
-                tracing::warn!(namespace = key.0, name = key.1, %error, "an AnalysisRun cannot be read");
-            }
-        }
+    fn saw(&mut self, key: Key, run: Option<Arc<AnalysisRun>>) {
+        let Some(run) = run else {
+            return self.gone(&key);
+        };
+        self.runs.insert(key.clone(), AnalysisRun::clone(&run));
+        self.due.insert(key, self.clock.now());
     }
 
     fn gone(&mut self, key: &Key) {
@@ -245,7 +288,10 @@ impl Controller {
             let Some(run) = self.runs.get(&key).cloned() else {
                 continue;
             };
-            match self.look(&run).await {
+            let began = self.clock.now();
+            let looked = self.look(&run).await;
+            self.count(&key, began, looked.is_err());
+            match looked {
                 Ok(Some(next)) => {
                     self.due.insert(key, next);
                 }

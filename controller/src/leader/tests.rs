@@ -76,14 +76,26 @@ fn cluster() -> (std::sync::Arc<ApiServer>, Clock) {
 #[tokio::test(start_paused = true)]
 async fn terms_rise_from_holder_to_holder_and_a_lost_lease_is_told() {
     let (server, clock) = cluster();
-    let first = election("a").acquire(server.client(), clock, |_| {}).await;
+    let acquire = |election: Election| {
+        let client = server.client();
+        async move {
+            election
+                .acquire(client, clock, Gate::default(), |_| {})
+                .await
+        }
+    };
+    let mut first = acquire(election("a")).await;
     assert_eq!(first.term, 1);
     let stop = CancellationToken::new();
-    let keeping = tokio::spawn(first.keep(stop.clone()));
+    let stopped = stop.clone();
+    let keeping = tokio::spawn(async move {
+        first.keep(&stopped).await.expect("given up, not lost");
+        first.release().await;
+    });
     let followed = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
     let seen = followed.clone();
     let follow = move |holder| seen.lock().expect("not poisoned").push(holder);
-    let waiting = election("b").acquire(server.client(), clock, follow);
+    let waiting = election("b").acquire(server.client(), clock, Gate::default(), follow);
     let waited = tokio::time::timeout(Duration::from_mins(2), waiting).await;
     assert!(waited.is_err(), "a keeps renewing");
     assert!(
@@ -94,22 +106,20 @@ async fn terms_rise_from_holder_to_holder_and_a_lost_lease_is_told() {
             .all(|holder| holder == "a")
     );
     stop.cancel();
-    keeping
-        .await
-        .expect("no panic")
-        .expect("given up, not lost");
-    let second = election("b").acquire(server.client(), clock, |_| {}).await;
+    keeping.await.expect("no panic");
+    let mut second = acquire(election("b")).await;
     assert_eq!(second.term, 2);
     let thief = Election {
         competes: false,
         ..election("c")
     };
-    let third = thief.acquire(server.client(), clock, |_| {}).await;
+    let third = acquire(thief).await;
     assert_eq!(third.term, 3);
     let lost = second
-        .keep(CancellationToken::new())
+        .keep(&CancellationToken::new())
         .await
         .expect_err("c has it");
+    assert!(!second.gate.is_open(clock.now()));
     let lease = "default/argo-rollouts-controller-lock".to_owned();
     assert_eq!(
         lost,

@@ -1,24 +1,20 @@
 //! The caches, and the loop that plans again when one of them changed.
 
 use std::collections::BTreeMap;
-use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crds::Rollout;
-use futures::StreamExt as _;
-use k8s_openapi::api::core::v1::{Pod, Secret, Service};
-use kube::core::NamespaceResourceScope;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
-use kube::runtime::reflector::Store;
-use kube::runtime::{WatchStreamExt as _, reflector, watcher};
-use kube::{Api, Client, Resource, ResourceExt as _};
-use serde::de::DeserializeOwned;
+use kube::{Client, Resource, ResourceExt as _};
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::{LastGood, Objects, Plan, Problem, plan};
+use crate::caches::kept::{Keep, Kept};
+use crate::caches::kinds::{Indexed, Parsed, Plain, RolloutIndex, service_names};
+use crate::caches::{Caches, Scope};
 use crate::fleets::Fleets;
 use crate::grants::{self, Grants};
 use crate::traffic::RolloutKey;
@@ -26,23 +22,10 @@ use crate::traffic::RolloutKey;
 /// Changes come in bursts: how long after the first one the documents are made.
 const DEBOUNCE: Duration = Duration::from_millis(10);
 
-/// Which namespaces are watched.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Scope {
-    /// All of them.
-    #[default]
-    Cluster,
-    /// This one.
-    Namespace(String),
-}
-
 /// The caches that documents are made from, kept up to date until they are told to stop.
 #[derive(Clone)]
 pub struct Watches {
-    rollouts: Store<Rollout>,
-    services: Store<Service>,
-    pods: Store<Pod>,
-    secrets: Store<Secret>,
+    caches: Arc<Caches>,
     grants: watch::Receiver<Option<Arc<Grants>>>,
     changed: Arc<Notify>,
     recorder: Recorder,
@@ -53,31 +36,23 @@ pub struct Watches {
 // === impl Watches ===
 
 impl Watches {
-    /// Begins to watch; the tasks belong to `tasks` and end with `stop`.
-    pub fn start(
+    /// Documents are made from `caches`; the tasks belong to `tasks` and end with `stop`.
+    pub fn new(
+        caches: Arc<Caches>,
         client: &Client,
-        scope: &Scope,
         tasks: &TaskTracker,
         stop: &CancellationToken,
     ) -> Self {
         let changed = Arc::new(Notify::new());
-        let watch = Watch {
-            client,
-            scope,
-            tasks,
-            stop,
-            changed: &changed,
-        };
         let reporter = Reporter {
             controller: "rollouts-controller".to_owned(),
             instance: None,
         };
+        listen(&caches, &changed);
+        let grants = follow_grants(&caches, client, &changed, (tasks, stop));
         Self {
-            rollouts: watch.start(),
-            services: watch.start(),
-            pods: watch.start(),
-            secrets: watch.start(),
-            grants: watch.grants(),
+            caches,
+            grants,
             recorder: Recorder::new(client.clone(), reporter),
             changed,
             tasks: tasks.clone(),
@@ -87,13 +62,8 @@ impl Watches {
 
     /// Waits until every cache has been filled once. Before that nothing may be decided.
     pub async fn synced(&self) {
+        self.caches.synced().await;
         // A watch that ended was stopped, and so is whoever waits here.
-        let _ = tokio::join!(
-            self.rollouts.wait_until_ready(),
-            self.services.wait_until_ready(),
-            self.pods.wait_until_ready(),
-            self.secrets.wait_until_ready(),
-        );
         let _ = self.grants.clone().wait_for(Option::is_some).await;
     }
 
@@ -103,6 +73,8 @@ impl Watches {
         let (mut last_good, mut told) = (LastGood::new(), BTreeMap::new());
         let mut first = Some(first);
         loop {
+            // What a Rollout newly needs is read before documents are made of it.
+            self.caches.settled().await;
             let plan = plan(&self.objects(fleets), &mut last_good);
             let problems = self.news(&plan, &mut told);
             fleets.install(plan);
@@ -119,12 +91,29 @@ impl Watches {
         }
     }
 
+    /// Only what our proxies have to do with.
     fn objects(&self, fleets: &Fleets) -> Objects {
+        let caches = &self.caches;
+        let first = RolloutIndex::Routed(String::new());
+        let routed = |index: &RolloutIndex| matches!(index, RolloutIndex::Routed(_));
+        let namespaces = caches.rollouts.indexes(&first, routed);
+        let rollouts = namespaces
+            .iter()
+            .flat_map(|index| caches.rollouts.by(index));
+        let rollouts: Vec<_> = rollouts
+            .filter_map(|rollout| rollout.object.as_ref().ok().cloned())
+            .filter(|rollout| caches.has_pods(&rollout.namespace().unwrap_or_default()))
+            .collect();
+        let services = rollouts.iter().flat_map(|rollout| {
+            let namespace = rollout.namespace().unwrap_or_default();
+            let names = service_names(rollout).into_iter();
+            names.filter_map(move |name| caches.services.get(&namespace, &name))
+        });
         Objects {
-            rollouts: self.rollouts.state(),
-            services: self.services.state(),
-            pods: self.pods.state(),
-            secrets: self.secrets.state(),
+            services: services.map(|service| service.0.clone()).collect(),
+            rollouts,
+            pods: plain(caches.pods()),
+            secrets: plain(caches.secrets()),
             grants: self.grants.borrow().clone().unwrap_or_default(),
             orders: fleets.orders(),
             refused_secrets: fleets.refused_secrets(),
@@ -144,12 +133,9 @@ impl Watches {
                 continue;
             }
             told.insert(key.clone(), problem.clone());
-            let named = reflector::ObjectRef::new(&key.name).within(&key.namespace);
-            news.extend(
-                self.rollouts
-                    .get(&named)
-                    .map(|rollout| (rollout, problem.clone())),
-            );
+            let rollout = self.caches.rollouts.get(&key.namespace, &key.name);
+            let rollout = rollout.and_then(|rollout| rollout.object.as_ref().ok().cloned());
+            news.extend(rollout.map(|rollout| (rollout, problem.clone())));
         }
         news
     }
@@ -186,58 +172,55 @@ impl Watches {
     }
 }
 
-struct Watch<'a> {
-    client: &'a Client,
-    scope: &'a Scope,
-    tasks: &'a TaskTracker,
-    stop: &'a CancellationToken,
-    changed: &'a Arc<Notify>,
+/// Wakes the publisher for what documents are made from, and for nothing else.
+fn listen(caches: &Caches, changed: &Arc<Notify>) {
+    let bell = changed.clone();
+    caches.rollouts.listen(move |change| {
+        if change.versions().any(is_routed) {
+            bell.notify_one();
+        }
+    });
+    let (bell, rollouts) = (changed.clone(), Arc::downgrade(&caches.rollouts));
+    caches.services.listen(move |change| {
+        let index = RolloutIndex::Service(change.key.namespace.clone(), change.key.name.clone());
+        if rollouts
+            .upgrade()
+            .is_some_and(|rollouts| rollouts.has(&index))
+        {
+            bell.notify_one();
+        }
+    });
+    let bell = changed.clone();
+    caches.pods().listen(move |_| bell.notify_one());
+    let bell = changed.clone();
+    caches.secrets().listen(move |_| bell.notify_one());
 }
 
-// === impl Watch ===
+fn follow_grants(
+    caches: &Caches,
+    client: &Client,
+    changed: &Arc<Notify>,
+    (tasks, stop): (&TaskTracker, &CancellationToken),
+) -> watch::Receiver<Option<Arc<Grants>>> {
+    let (told, known) = watch::channel(None);
+    let client = (*caches.scope() == Scope::Cluster).then(|| client.clone());
+    tasks.spawn(grants::follow(client, told, stop.clone()));
+    let (mut news, changed, stop) = (known.clone(), changed.clone(), stop.clone());
+    tasks.spawn(async move {
+        while let Some(Ok(())) = stop.run_until_cancelled(news.changed()).await {
+            changed.notify_one();
+        }
+    });
+    known
+}
 
-impl Watch<'_> {
-    fn grants(&self) -> watch::Receiver<Option<Arc<Grants>>> {
-        let (told, known) = watch::channel(None);
-        let client = (*self.scope == Scope::Cluster).then(|| self.client.clone());
-        self.tasks
-            .spawn(grants::follow(client, told, self.stop.clone()));
-        let (mut news, changed, stop) = (known.clone(), self.changed.clone(), self.stop.clone());
-        self.tasks.spawn(async move {
-            while let Some(Ok(())) = stop.run_until_cancelled(news.changed()).await {
-                changed.notify_one();
-            }
-        });
-        known
-    }
+fn is_routed(rollout: &Parsed<Rollout>) -> bool {
+    let indexed = rollout.indexed();
+    indexed
+        .iter()
+        .any(|index| matches!(index, RolloutIndex::Routed(_)))
+}
 
-    fn start<K>(&self) -> Store<K>
-    where
-        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
-        K: Clone + Debug + DeserializeOwned + Send + Sync + 'static,
-    {
-        let api: Api<K> = match self.scope {
-            Scope::Cluster => Api::all(self.client.clone()),
-            Scope::Namespace(namespace) => Api::namespaced(self.client.clone(), namespace),
-        };
-        let (store, writer) = reflector::store();
-        let (changed, stop) = (self.changed.clone(), self.stop.clone());
-        let events = watcher(api, watcher::Config::default())
-            .default_backoff()
-            .reflect(writer);
-        self.tasks.spawn(async move {
-            let told = events.for_each(|event| {
-                match event {
-                    Ok(_) => changed.notify_one(),
-                    Err(error) => tracing::warn!(kind = %K::kind(&()), %error, "watch broke off, trying again"),
-                }
-                std::future::ready(())
-            });
-            tokio::select! {
-                () = told => {}
-                () = stop.cancelled() => {}
-            }
-        });
-        store
-    }
+fn plain<K: Resource + Indexed + Send + Sync + 'static>(kept: &Kept<Plain<K>>) -> Vec<Arc<K>> {
+    kept.all().iter().map(|object| object.0.clone()).collect()
 }

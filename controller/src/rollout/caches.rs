@@ -1,33 +1,25 @@
-//! The caches: what the watches have seen, and what of it concerns one Rollout.
+//! What of the caches concerns one Rollout. Everything is found by index: what a look costs does not
+//! depend on how many others there are.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crds::plugin::ProxyRouting;
-use crds::{AnalysisRun, AnalysisTemplate, ClusterAnalysisTemplate, Rollout};
-use k8s_openapi::api::apps::v1::ReplicaSet;
+use crds::{AnalysisRun, Rollout};
 use k8s_openapi::api::core::v1::Service;
 use kube::ResourceExt as _;
-use kube::core::DeserializeGuard;
-use kube::runtime::reflector::{ObjectRef, Store};
 
 use super::observe::{Claim, Observed, ReplicaSetView, Rival, ServiceView, is_controlled_by};
 use super::workload::Workloads;
-use super::{hash, names, observe, plan};
+use super::{hash, observe, plan};
 use crate::analysis::compose::Templates;
+use crate::caches::kept::Keep as _;
+use crate::caches::kinds::{RolloutIndex, SetIndex, is_analysed, service_names};
 use crate::traffic::{RolloutKey, Traffic};
-
-/// An object that may be of the wrong shape, so that one such object stops no watch.
-pub(super) type Guarded<K> = DeserializeGuard<K>;
 
 /// What the watches have seen.
 pub(super) struct Caches {
-    pub(super) rollouts: Store<Guarded<Rollout>>,
-    pub(super) replica_sets: Store<ReplicaSet>,
-    pub(super) services: Store<Service>,
-    pub(super) runs: Store<Guarded<AnalysisRun>>,
-    pub(super) templates: Store<Guarded<AnalysisTemplate>>,
-    pub(super) cluster_templates: Store<Guarded<ClusterAnalysisTemplate>>,
+    pub(super) seen: Arc<crate::caches::Caches>,
     pub(super) workloads: Workloads,
 }
 
@@ -36,10 +28,9 @@ pub(super) struct Caches {
 impl Caches {
     /// A Rollout that exists and is of the right shape.
     pub(super) fn rollout(&self, key: &RolloutKey) -> Option<Arc<Rollout>> {
-        let reference = ObjectRef::new(&key.name).within(&key.namespace);
-        let found = self.rollouts.get(&reference)?;
-        match &found.0 {
-            Ok(rollout) => Some(Arc::new(rollout.clone())),
+        let found = self.seen.rollouts.get(&key.namespace, &key.name)?;
+        match &found.object {
+            Ok(rollout) => Some(rollout.clone()),
             Err(error) => {
                 tracing::warn!(namespace = key.namespace, name = key.name, %error, "a Rollout cannot be read");
                 None
@@ -49,15 +40,13 @@ impl Caches {
 
     /// Whether there is such a Rollout, readable or not.
     pub(super) fn has_rollout(&self, key: &RolloutKey) -> bool {
-        self.rollouts
-            .get(&ObjectRef::new(&key.name).within(&key.namespace))
-            .is_some()
+        self.seen.rollouts.get(&key.namespace, &key.name).is_some()
     }
 
     /// All that concerns a Rollout.
     pub(super) fn observe(&self, rollout: &Rollout, traffic: &dyn Traffic) -> Observed {
         let namespace = rollout.namespace().unwrap_or_default();
-        let replica_sets = self.replica_sets(rollout, &namespace);
+        let replica_sets = self.replica_sets(rollout);
         let (runs, foreign_runs) = self.runs(rollout, &namespace);
         let template = rollout.spec.template.clone().unwrap_or_default();
         let collisions = rollout
@@ -75,7 +64,7 @@ impl Caches {
             claims: self.claims(rollout, &namespace),
             pods: Vec::new(),
             services: self.services(rollout, &namespace),
-            templates: self.templates(&namespace),
+            templates: self.templates(rollout, &namespace),
             traffic: traffic.view(&key, &canary),
             rival: self.rival(rollout, &namespace),
             workload: None,
@@ -85,38 +74,34 @@ impl Caches {
         }
     }
 
-    fn replica_sets(&self, rollout: &Rollout, namespace: &str) -> Vec<ReplicaSetView> {
-        let ours = self.replica_sets.state_filter(|set: &ReplicaSet| {
-            set.namespace().as_deref() == Some(namespace)
-                && is_controlled_by(set, rollout)
-                && set.metadata.deletion_timestamp.is_none()
-        });
-        let mut views: Vec<_> = ours
+    fn replica_sets(&self, rollout: &Rollout) -> Vec<ReplicaSetView> {
+        let uid = rollout.uid().unwrap_or_default();
+        let ours = self.seen.replica_sets.by(&SetIndex::Owner(uid));
+        let here = ours
             .iter()
-            .map(|set| ReplicaSetView::from(set.as_ref()))
-            .collect();
+            .filter(|set| set.is_controlled_by(rollout) && !set.is_leaving());
+        let mut views: Vec<_> = here.map(|set| set.view.clone()).collect();
         views.sort_by(|a, b| (a.created, &a.name).cmp(&(b.created, &b.name)));
         views
     }
 
+    /// Nobody's ReplicaSets of the namespace are few: whoever deletes a Rollout and keeps its pods has some.
     fn claims(&self, rollout: &Rollout, namespace: &str) -> Vec<Claim> {
-        let alive = self.replica_sets.state_filter(|set: &ReplicaSet| {
-            set.namespace().as_deref() == Some(namespace)
-                && set.metadata.deletion_timestamp.is_none()
-        });
+        let uid = SetIndex::Owner(rollout.uid().unwrap_or_default());
+        let sets = &self.seen.replica_sets;
+        let orphans = sets.by(&SetIndex::Orphan(namespace.to_owned()));
+        let alive = orphans.into_iter().chain(sets.by(&uid));
         alive
-            .iter()
-            .filter_map(|set| observe::claim(rollout, set))
+            .filter(|set| !set.is_leaving())
+            .filter_map(|set| observe::claim(rollout, set.meta()))
             .collect()
     }
 
     fn services(&self, rollout: &Rollout, namespace: &str) -> BTreeMap<String, ServiceView> {
         let names = service_names(rollout);
         let found = names.into_iter().filter_map(|name| {
-            let service = self
-                .services
-                .get(&ObjectRef::new(&name).within(namespace))?;
-            let mut view = ServiceView::from(service.as_ref());
+            let service = self.seen.services.get(namespace, &name)?;
+            let mut view = ServiceView::from(service.0.as_ref());
             view.managed_by = view
                 .managed_by
                 .filter(|owner| self.manages(owner, namespace, &name));
@@ -127,63 +112,63 @@ impl Caches {
 
     /// The Services that say that this Rollout manages them.
     pub(super) fn managed_by(&self, key: &RolloutKey) -> Vec<Arc<Service>> {
-        self.services.state_filter(|service: &Service| {
-            service.namespace().as_deref() == Some(key.namespace.as_str())
-                && service.annotations().get(names::MANAGED_BY) == Some(&key.name)
-        })
+        let manager = (key.namespace.clone(), key.name.clone());
+        let found = self.seen.services.by(&manager);
+        found.iter().map(|service| service.0.clone()).collect()
     }
 
     /// Whether a Rollout is there and still names that Service; a claim outlives its owner.
     fn manages(&self, owner: &str, namespace: &str, service: &str) -> bool {
-        let found = self.rollouts.get(&ObjectRef::new(owner).within(namespace));
+        let found = self.seen.rollouts.get(namespace, owner);
         found.is_some_and(|owner| {
             let names_it =
                 |owner: &Rollout| service_names(owner).iter().any(|name| name == service);
-            owner.0.as_ref().is_ok_and(names_it)
+            owner.object.as_ref().is_ok_and(|owner| names_it(owner))
         })
     }
 
+    /// Its runs, and the names of others that look like one of its own.
     fn runs(&self, rollout: &Rollout, namespace: &str) -> (Vec<AnalysisRun>, BTreeSet<String>) {
-        let (mut ours, mut foreign) = (Vec::new(), BTreeSet::new());
-        for guarded in self
-            .runs
-            .state()
-            .iter()
-            .filter(|run| run.namespace().as_deref() == Some(namespace))
-        {
-            match &guarded.0 {
-                Ok(run) if is_controlled_by(run, rollout) => ours.push(run.clone()),
-                _ => {
-                    foreign.insert(guarded.name_any());
-                }
-            }
-        }
+        let uid = rollout.uid().unwrap_or_default();
+        let ours = self.seen.runs.by(&uid);
+        let ours = ours.iter().filter_map(|run| run.object.as_ref().ok());
+        let mut ours: Vec<_> = ours
+            .filter(|run| is_controlled_by(run.as_ref(), rollout))
+            .map(|run| run.as_ref().clone())
+            .collect();
         ours.sort_by_key(AnalysisRun::name_any);
+        // The name of a run begins with its Rollout's.
+        let alike = self
+            .seen
+            .runs
+            .named(namespace, &format!("{}-", rollout.name_any()));
+        let foreign = alike.iter().filter(|run| {
+            let object = run.object.as_ref().ok();
+            !object.is_some_and(|run| is_controlled_by(run.as_ref(), rollout))
+        });
+        let foreign = foreign.filter_map(|run| run.meta().name.clone()).collect();
         (ours, foreign)
     }
 
-    fn templates(&self, namespace: &str) -> Templates {
-        let namespaced = self
-            .templates
-            .state()
-            .into_iter()
-            .filter(|template| template.namespace().as_deref() == Some(namespace));
+    fn templates(&self, rollout: &Rollout, namespace: &str) -> Templates {
+        if !is_analysed(rollout) {
+            return Templates::default();
+        }
+        let namespaced = self.seen.templates.by(&namespace.to_owned());
+        let cluster = self.seen.cluster_templates.all();
         Templates {
             namespaced: namespaced
+                .iter()
                 .filter_map(|template| {
-                    Some((
-                        template.name_any(),
-                        Arc::new(template.0.as_ref().ok()?.spec.clone()),
-                    ))
+                    let template = template.object.as_ref().ok()?;
+                    Some((template.name_any(), Arc::new(template.spec.clone())))
                 })
                 .collect(),
-            cluster: self
-                .cluster_templates
-                .state()
-                .into_iter()
+            cluster: cluster
+                .iter()
                 .filter_map(|template| {
-                    let spec = template.0.as_ref().ok()?.spec.clone();
-                    Some((template.name_any(), Arc::new(spec.into())))
+                    let template = template.object.as_ref().ok()?;
+                    Some((template.name_any(), Arc::new(template.spec.clone().into())))
                 })
                 .collect(),
         }
@@ -198,30 +183,26 @@ impl Caches {
                 rollout.name_any(),
             )
         };
-        let mut others = self.rollouts.state();
-        others.sort_by_key(|other| {
-            let created = other.creation_timestamp().map(|time| time.0);
-            (created, other.name_any())
-        });
-        others
+        let index = RolloutIndex::Fleet(namespace.to_owned(), fleet);
+        let others = self.seen.rollouts.by(&index);
+        let mut others: Vec<_> = others
             .iter()
-            .filter_map(|other| other.0.as_ref().ok())
-            .find_map(|other| {
-                let elder = other.uid() != rollout.uid() && age(other) < age(rollout);
-                if !elder || other.namespace().as_deref() != Some(namespace) {
-                    return None;
-                }
-                let (its_fleet, its_hostnames) = claim(other)?;
-                let both_all = hostnames.is_empty() && its_hostnames.is_empty();
-                let hostname = hostnames
-                    .iter()
-                    .find(|name| its_hostnames.contains(name))
-                    .cloned();
-                (fleet == its_fleet && (both_all || hostname.is_some())).then(|| Rival {
-                    rollout: format!("{namespace}/{}", other.name_any()),
-                    hostname,
-                })
+            .filter_map(|other| other.object.as_ref().ok())
+            .filter(|other| other.uid() != rollout.uid() && age(other) < age(rollout))
+            .collect();
+        others.sort_by_key(|other| age(other));
+        others.into_iter().find_map(|other| {
+            let (_, its_hostnames) = claim(other)?;
+            let both_all = hostnames.is_empty() && its_hostnames.is_empty();
+            let hostname = hostnames
+                .iter()
+                .find(|name| its_hostnames.contains(name))
+                .cloned();
+            (both_all || hostname.is_some()).then(|| Rival {
+                rollout: format!("{namespace}/{}", other.name_any()),
+                hostname,
             })
+        })
     }
 }
 
@@ -232,28 +213,4 @@ fn claim(rollout: &Rollout) -> Option<(String, Vec<String>)> {
         routing.fleet.unwrap_or_else(|| rollout.name_any()),
         routing.hostnames,
     ))
-}
-
-/// The Services that a Rollout names.
-pub(super) fn service_names(rollout: &Rollout) -> Vec<String> {
-    let strategy = rollout.spec.strategy.as_ref();
-    let canary = strategy.and_then(|strategy| strategy.canary.as_ref());
-    let blue_green = strategy.and_then(|strategy| strategy.blue_green.as_ref());
-    let canary = canary
-        .into_iter()
-        .flat_map(|canary| {
-            let turns = canary.ping_pong.as_ref();
-            [
-                canary.stable_service.as_ref(),
-                canary.canary_service.as_ref(),
-                turns.map(|services| &services.ping_service),
-                turns.map(|services| &services.pong_service),
-            ]
-        })
-        .flatten();
-    let blue_green = blue_green
-        .into_iter()
-        .flat_map(|way| [Some(&way.active_service), way.preview_service.as_ref()])
-        .flatten();
-    canary.chain(blue_green).cloned().collect()
 }

@@ -4,7 +4,6 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
 
 use crds::Rollout;
 use k8s_openapi::api::core::v1::{Event, EventSource};
@@ -12,6 +11,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use kube::api::{Patch, PatchParams, PostParams};
 use kube::{Api, Client, Resource as _, ResourceExt as _};
 use serde_json::json;
+use tokio::sync::mpsc;
 
 use super::plan::EventNote;
 use crate::clock::Clock;
@@ -23,13 +23,21 @@ const LONGEST_MESSAGE: usize = 1024;
 /// Events that are remembered, so that the same one again counts up: client-go's number.
 const REMEMBERED: usize = 4096;
 
+/// Events that may wait to be written. A thousand releases at once tell some seven thousand.
+const WAITING: usize = 8_192;
+
 /// Tells people what happened to a Rollout.
 pub(super) struct Teller {
-    client: Client,
     clock: Clock,
     count: AtomicU64,
-    /// Held for map operations only.
-    told: Mutex<Told>,
+    waiting: mpsc::Sender<(Same, Event)>,
+}
+
+/// Writes what was told, beside the looks: nobody waits for an event.
+pub(super) struct Scribe {
+    client: Client,
+    waiting: mpsc::Receiver<(Same, Event)>,
+    told: Told,
 }
 
 /// The same event: whose it is, its reason and its message.
@@ -44,43 +52,24 @@ struct Told {
     order: VecDeque<Same>,
 }
 
-// === impl Teller ===
+// === impl Scribe ===
 
-impl Teller {
-    pub(super) fn new(client: Client, clock: Clock) -> Self {
-        Self {
-            client,
-            clock,
-            count: AtomicU64::new(0),
-            told: Mutex::default(),
-        }
-    }
-
-    pub(super) async fn tell(&self, rollout: &Rollout, notes: &[EventNote]) {
-        let (namespace, name) = (rollout.namespace().unwrap_or_default(), rollout.name_any());
-        let events: Api<Event> = Api::namespaced(self.client.clone(), &namespace);
-        for note in notes {
-            tracing::info!(namespace, name, reason = note.reason, "{}", note.message);
-            if let Err(error) = self.tell_one(&events, rollout, note).await {
-                tracing::debug!(namespace, name, %error, "an event was lost");
+impl Scribe {
+    /// Writes until nobody tells anything any more.
+    pub(super) async fn write(mut self) {
+        while let Some((same, event)) = self.waiting.recv().await {
+            let about = event.involved_object.name.clone();
+            if let Err(error) = self.write_one(same, event).await {
+                tracing::debug!(about, %error, "an event was lost");
             }
         }
     }
 
-    async fn tell_one(
-        &self,
-        events: &Api<Event>,
-        rollout: &Rollout,
-        note: &EventNote,
-    ) -> Result<(), kube::Error> {
-        let same = (
-            rollout.uid().unwrap_or_default(),
-            note.reason.clone(),
-            note.message.clone(),
-        );
-        let again = self.told().again(&same);
-        if let Some((name, count)) = again {
-            let patch = json!({"count": count, "lastTimestamp": Time(self.clock.now())});
+    async fn write_one(&mut self, same: Same, event: Event) -> Result<(), kube::Error> {
+        let namespace = event.metadata.namespace.clone().unwrap_or_default();
+        let events: Api<Event> = Api::namespaced(self.client.clone(), &namespace);
+        if let Some((name, count)) = self.told.again(&same) {
+            let patch = json!({"count": count, "lastTimestamp": event.last_timestamp});
             let patched = events
                 .patch(&name, &PatchParams::default(), &Patch::Merge(&patch))
                 .await;
@@ -90,14 +79,44 @@ impl Teller {
                 other => return other.map(drop),
             }
         }
-        let event = self.event(rollout, note);
         events.create(&PostParams::default(), &event).await?;
-        self.told().remember(same, event.name_any());
+        self.told.remember(same, event.name_any());
         Ok(())
     }
+}
 
-    fn told(&self) -> std::sync::MutexGuard<'_, Told> {
-        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+// === impl Teller ===
+
+impl Teller {
+    pub(super) fn new(client: Client, clock: Clock) -> (Self, Scribe) {
+        let (told, waiting) = mpsc::channel(WAITING);
+        let teller = Self {
+            clock,
+            count: AtomicU64::new(0),
+            waiting: told,
+        };
+        let scribe = Scribe {
+            client,
+            waiting,
+            told: Told::default(),
+        };
+        (teller, scribe)
+    }
+
+    pub(super) fn tell(&self, rollout: &Rollout, notes: &[EventNote]) {
+        let (namespace, name) = (rollout.namespace().unwrap_or_default(), rollout.name_any());
+        for note in notes {
+            tracing::info!(namespace, name, reason = note.reason, "{}", note.message);
+            let same = (
+                rollout.uid().unwrap_or_default(),
+                note.reason.clone(),
+                note.message.clone(),
+            );
+            let told = (same, self.event(rollout, note));
+            if self.waiting.try_send(told).is_err() {
+                tracing::debug!(namespace, name, "an event was lost: too many wait");
+            }
+        }
     }
 
     fn event(&self, rollout: &Rollout, note: &EventNote) -> Event {

@@ -7,7 +7,7 @@ use crds::{AnalysisRun, PodTemplate, Rollout};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::apps::v1::ReplicaSet;
 use k8s_openapi::api::core::v1::{Pod, Service};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{OwnerReference, Time};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference, Time};
 use kube::{Resource as _, ResourceExt as _};
 
 use super::workload::WorkloadView;
@@ -156,11 +156,12 @@ pub fn wants_pods(rollout: &Rollout, now: Timestamp) -> bool {
 
 /// What is to become of a ReplicaSet's owner, if anything: one that nobody controls and that the
 /// Rollout selects is taken, one of its own that it selects no more is let go.
-pub fn claim(rollout: &Rollout, set: &ReplicaSet) -> Option<Claim> {
+pub fn claim(rollout: &Rollout, set: &ObjectMeta) -> Option<Claim> {
     let ours = rollout.controller_owner_ref(&())?;
     let selector = rollout.spec.selector.as_ref()?;
-    let selects = spec::selects(selector, set.labels());
-    let mut owners = set.owner_references().to_vec();
+    let labels = set.labels.clone().unwrap_or_default();
+    let selects = spec::selects(selector, &labels);
+    let mut owners = set.owner_references.clone().unwrap_or_default();
     let controller = owners
         .iter()
         .find(|owner| owner.controller == Some(true))
@@ -168,7 +169,7 @@ pub fn claim(rollout: &Rollout, set: &ReplicaSet) -> Option<Claim> {
     match (controller, selects) {
         (None, true) => {
             // Only what a Rollout made has its label.
-            set.labels().get(names::POD_TEMPLATE_HASH_LABEL)?;
+            labels.get(names::POD_TEMPLATE_HASH_LABEL)?;
             owners.retain(|owner| owner.uid != ours.uid);
             owners.push(ours);
         }
@@ -176,8 +177,8 @@ pub fn claim(rollout: &Rollout, set: &ReplicaSet) -> Option<Claim> {
         _ => return None,
     }
     Some(Claim {
-        name: set.name_any(),
-        resource_version: set.resource_version()?,
+        name: set.name.clone()?,
+        resource_version: set.resource_version.clone()?,
         owners,
     })
 }
@@ -328,14 +329,15 @@ impl From<&Service> for ServiceView {
 
 /// Whether `owner` controls an object.
 pub fn is_controlled_by<K: kube::Resource>(object: &K, owner: &Rollout) -> bool {
+    controls(owner, object.meta())
+}
+
+/// Whether `owner` controls the object with that metadata.
+pub fn controls(owner: &Rollout, meta: &ObjectMeta) -> bool {
     let Some(uid) = owner.metadata.uid.as_deref() else {
         return false;
     };
-    let references = object
-        .meta()
-        .owner_references
-        .as_deref()
-        .unwrap_or_default();
+    let references = meta.owner_references.as_deref().unwrap_or_default();
     references
         .iter()
         .any(|reference| reference.controller == Some(true) && reference.uid == uid)

@@ -5,251 +5,277 @@
 //! deadline). An idle one costs nothing.
 
 use std::collections::BTreeMap;
-use std::fmt::Debug;
-use std::hash::Hash;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use crds::{AnalysisRun, Rollout};
+use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
-use futures::{Stream, StreamExt as _};
-use k8s_openapi::api::apps::v1::ReplicaSet;
 use k8s_openapi::api::core::v1::{Pod, Service};
 use kube::api::ListParams;
-use kube::runtime::watcher::{self, Event, watcher};
-use kube::runtime::{WatchStreamExt as _, reflector};
-use kube::{Api, Client, Resource, ResourceExt};
-use serde::de::DeserializeOwned;
+use kube::{Api, Client, ResourceExt as _};
 use tokio::sync::broadcast::{self, error::RecvError};
 use tokio_util::sync::CancellationToken;
 
 use super::apply::{ApplyError, Hands, release_service};
-use super::caches::{Caches, Guarded, service_names};
+use super::caches::Caches;
 use super::events::Teller;
 use super::names;
 use super::observe::{self, PodView};
 use super::plan::{self, EventNote, Plan};
-use super::queue::{Next, Queue};
 use super::spec;
 use super::workload::{self, Unresolved, WorkloadKind};
+use crate::caches::Key;
+use crate::caches::kept::{Change, Keep};
+use crate::caches::kinds::{KeptSet, Parsed, Plain, RolloutIndex, owner_of, service_names};
 use crate::clock::Clock;
+use crate::kit::Kit;
+use crate::metrics::Kind;
+use crate::queue::{Next, Queue};
 use crate::traffic::{RolloutKey, Traffic};
 
-/// Rollouts that are looked at at the same time.
-const LOOKS_AT_ONCE: usize = 16;
-
 struct Controller {
-    client: Client,
-    clock: Clock,
-    traffic: Arc<dyn Traffic>,
+    kit: Kit,
     caches: Caches,
-    queue: Queue,
+    queue: Arc<Queue<RolloutKey>>,
     teller: Teller,
     /// The version of each Rollout that was written last, so that no older one is acted on.
     written: Mutex<BTreeMap<RolloutKey, String>>,
-    /// Rollouts that were deleted, until somebody has been told.
-    gone: Mutex<BTreeMap<RolloutKey, Rollout>>,
+    gone: Gone,
     /// Rollouts whose traffic router is not ours, and what was said about it.
     left: Mutex<BTreeMap<RolloutKey, String>>,
 }
 
-/// Takes Rollouts through their steps until `stop`.
+/// Rollouts that were deleted, until somebody has been told.
+type Gone = Arc<Mutex<BTreeMap<RolloutKey, Arc<Rollout>>>>;
+
+/// Brings changes to the queue.
+struct Bell {
+    gone: Gone,
+    clock: Clock,
+    queue: Arc<Queue<RolloutKey>>,
+    caches: Weak<crate::caches::Caches>,
+}
+
+/// Takes Rollouts through their steps until `stop`, alone.
 pub async fn run(client: Client, clock: Clock, traffic: Arc<dyn Traffic>, stop: CancellationToken) {
+    let over = stop.child_token();
+    work(Kit::alone(client, clock, traffic, &over), stop).await;
+    over.cancel();
+}
+
+/// Takes Rollouts through their steps until `stop`.
+pub async fn work(kit: Kit, stop: CancellationToken) {
     // Subscribed before anything is read, so that no change falls between.
-    let news = traffic.changed();
-    let (rollouts, rollouts_writer) = reflector::store();
-    let (replica_sets, sets_writer) = reflector::store();
-    let (services, services_writer) = reflector::store();
-    let (runs, runs_writer) = reflector::store();
-    let (templates, templates_writer) = reflector::store();
-    let (cluster_templates, cluster_writer) = reflector::store();
+    let news = kit.traffic.changed();
+    let queue = Arc::<Queue<RolloutKey>>::default();
+    let gone = Gone::default();
+    Bell::hang(kit.clock, &queue, &gone, &kit.caches);
     let (workloads, workload_writers) = workload::shelves();
+    let (teller, scribe) = Teller::new(kit.client.clone(), kit.clock);
     let controller = Controller {
-        teller: Teller::new(client.clone(), clock),
-        client,
-        clock,
-        traffic,
+        teller,
         caches: Caches {
-            rollouts,
-            replica_sets,
-            services,
-            runs,
-            templates,
-            cluster_templates,
+            seen: kit.caches.clone(),
             workloads,
         },
-        queue: Queue::default(),
+        kit,
+        queue,
         written: Mutex::default(),
+        gone,
         left: Mutex::default(),
-        gone: Mutex::default(),
     };
-    let it = &controller;
     let everything = async {
         tokio::join!(
-            it.watch(rollouts_writer, |rollout: &Guarded<Rollout>| it
-                .rollout_changed(rollout)),
-            it.watch(sets_writer, |set: &ReplicaSet| it.owned_changed(set)),
-            it.watch(services_writer, |service: &Service| it
-                .service_changed(service)),
-            it.watch(runs_writer, |run: &Guarded<AnalysisRun>| it
-                .owned_changed(run)),
-            it.watch(templates_writer, |template| it.template_changed(template)),
-            it.watch(cluster_writer, |template| it.template_changed(template)),
+            controller.listen(news),
+            controller.work(),
+            scribe.write(),
             workload::follow(
-                &it.caches.workloads,
+                &controller.caches.workloads,
                 workload_writers,
-                &it.client,
-                |kind, key| it.workload_changed(kind, &key)
+                (&controller.kit.client, controller.caches.seen.scope()),
+                |kind, key| controller.workload_changed(kind, &key)
             ),
-            it.listen(news),
-            it.work(),
         );
     };
     stop.run_until_cancelled(everything).await;
 }
 
+// === impl Bell ===
+
+impl Bell {
+    /// From now on every change brings the Rollouts that it concerns into the queue.
+    fn hang(
+        clock: Clock,
+        queue: &Arc<Queue<RolloutKey>>,
+        gone: &Gone,
+        caches: &Arc<crate::caches::Caches>,
+    ) {
+        let bell = || Self {
+            gone: gone.clone(),
+            clock,
+            queue: queue.clone(),
+            caches: Arc::downgrade(caches),
+        };
+        let it = bell();
+        caches
+            .rollouts
+            .listen(move |change| it.rollout_changed(change));
+        let it = bell();
+        caches
+            .replica_sets
+            .listen(move |change| it.owned_changed(change, KeptSet::owner));
+        let it = bell();
+        caches
+            .runs
+            .listen(move |change| it.owned_changed(change, run_owner));
+        let it = bell();
+        caches
+            .services
+            .listen(move |change| it.service_changed(change));
+        let it = bell();
+        caches
+            .templates
+            .listen(move |change| it.template_changed(&change.key.namespace));
+        let it = bell();
+        caches
+            .cluster_templates
+            .listen(move |_| it.template_changed(""));
+    }
+
+    fn soon(&self, key: &Key) {
+        self.queue.add(rollout_key(key), self.clock.now());
+    }
+
+    fn all_soon(&self, index: &RolloutIndex) {
+        let Some(caches) = self.caches.upgrade() else {
+            return;
+        };
+        let keys = caches.rollouts.keys_by(index);
+        keys.iter().for_each(|key| self.soon(key));
+    }
+
+    fn rollout_changed(&self, change: &Change<'_, Parsed<Rollout>>) {
+        let old = change.old.and_then(|old| old.object.as_ref().ok());
+        if let (None, Some(gone)) = (change.new, old) {
+            let mut all = self.gone.lock().unwrap_or_else(PoisonError::into_inner);
+            all.insert(rollout_key(change.key), gone.clone());
+        }
+        self.soon(change.key);
+        // Whoever was refused because of what this one claims may now be fine.
+        let claims = |rollout: Option<&Arc<Parsed<Rollout>>>| -> Vec<_> {
+            let all = rollout.map(|rollout| rollout.indexed()).unwrap_or_default();
+            let claim = |index: &RolloutIndex| {
+                matches!(index, RolloutIndex::Service(..) | RolloutIndex::Fleet(..))
+            };
+            all.into_iter().filter(claim).collect()
+        };
+        if claims(change.old) != claims(change.new) {
+            self.all_soon(&RolloutIndex::Invalid(change.key.namespace.clone()));
+        }
+    }
+
+    fn owned_changed<V>(&self, change: &Change<'_, V>, owner: fn(&V) -> Option<&str>) {
+        for name in change.versions().filter_map(owner) {
+            self.soon(&Key {
+                namespace: change.key.namespace.clone(),
+                name: name.to_owned(),
+            });
+        }
+    }
+
+    fn service_changed(&self, change: &Change<'_, Plain<Service>>) {
+        let owner = |service: &Plain<Service>| {
+            let owner = service.0.annotations().get(names::MANAGED_BY)?;
+            Some(owner.clone())
+        };
+        // It may be gone, or have named this Service before.
+        for name in change.versions().filter_map(owner) {
+            let namespace = change.key.namespace.clone();
+            self.soon(&Key { namespace, name });
+        }
+        let Key { namespace, name } = change.key.clone();
+        self.all_soon(&RolloutIndex::Service(namespace, name));
+    }
+
+    /// A template without namespace is for all of them.
+    fn template_changed(&self, namespace: &str) {
+        if !namespace.is_empty() {
+            return self.all_soon(&RolloutIndex::Analysed(namespace.to_owned()));
+        }
+        let Some(caches) = self.caches.upgrade() else {
+            return;
+        };
+        let (first, is_it) = (
+            RolloutIndex::Analysed(String::new()),
+            |index: &RolloutIndex| matches!(index, RolloutIndex::Analysed(_)),
+        );
+        for index in caches.rollouts.indexes(&first, is_it) {
+            self.all_soon(&index);
+        }
+    }
+}
+
 // === impl Controller ===
 
 impl Controller {
-    async fn watch<K>(&self, writer: reflector::store::Writer<K>, changed: impl Fn(&K))
-    where
-        K: Resource + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
-        K::DynamicType: Default + Eq + Hash + Clone,
-    {
-        let all: Api<K> = Api::all(self.client.clone());
-        let events = watcher(all, watcher::Config::default())
-            .default_backoff()
-            .reflect(writer);
-        follow(events, changed).await;
-    }
-
-    fn soon(&self, key: RolloutKey) {
-        self.queue.add(key, self.clock.now());
-    }
-
-    fn rollout_changed(&self, rollout: &Guarded<Rollout>) {
-        let key = key_of(rollout);
-        if let (false, Ok(gone)) = (self.caches.has_rollout(&key), &rollout.0) {
-            let mut all = self.gone.lock().unwrap_or_else(PoisonError::into_inner);
-            all.insert(key.clone(), gone.clone());
-        }
-        // Whoever was refused because of this one may now be fine.
-        for other in self.invalid_in(&key.namespace) {
-            self.soon(other);
-        }
-        self.soon(key);
-    }
-
-    fn invalid_in(&self, namespace: &str) -> Vec<RolloutKey> {
-        let rollouts = self.caches.rollouts.state();
-        let here = rollouts
-            .iter()
-            .filter(|rollout| rollout.namespace().as_deref() == Some(namespace));
-        let invalid = here.filter(|rollout| {
-            let status = rollout
-                .0
-                .as_ref()
-                .ok()
-                .and_then(|rollout| rollout.status.as_ref());
-            status.is_some_and(|status| {
-                status
-                    .conditions
-                    .iter()
-                    .any(|condition| condition.type_ == "InvalidSpec")
-            })
-        });
-        invalid.map(|rollout| key_of(rollout.as_ref())).collect()
-    }
-
-    fn owned_changed(&self, object: &impl ResourceExt) {
-        let owner = object
-            .owner_references()
-            .iter()
-            .find(|owner| owner.kind == "Rollout");
-        if let (Some(owner), Some(namespace)) = (owner, object.namespace()) {
-            self.soon(RolloutKey {
-                namespace,
-                name: owner.name.clone(),
-            });
-        }
-    }
-
-    fn service_changed(&self, service: &Service) {
-        let name = service.name_any();
-        if let Some(owner) = service.annotations().get(names::MANAGED_BY) {
-            // It may be gone, or have named this Service before.
-            self.soon(RolloutKey {
-                namespace: service.namespace().unwrap_or_default(),
-                name: owner.clone(),
-            });
-        }
-        for rollout in self.caches.rollouts.state() {
-            let names_it = |rollout: &Rollout| service_names(rollout).contains(&name);
-            if rollout.namespace() == service.namespace() && rollout.0.as_ref().is_ok_and(names_it)
-            {
-                self.soon(key_of(rollout.as_ref()));
+    async fn listen(&self, mut news: broadcast::Receiver<RolloutKey>) {
+        loop {
+            match news.recv().await {
+                Ok(key) => self.queue.add(key, self.kit.clock.now()),
+                // Too much happened to say what: look at all of them.
+                Err(RecvError::Lagged(_)) => self.look_at_all(),
+                Err(RecvError::Closed) => return,
             }
         }
     }
 
     /// An empty name stands for all workloads of that kind.
     fn workload_changed(&self, kind: WorkloadKind, workload: &RolloutKey) {
-        for rollout in self.caches.rollouts.state() {
-            let key = key_of(rollout.as_ref());
-            let concerned = rollout.0.as_ref().is_ok_and(|rollout| {
-                workload.name.is_empty() && rollout.spec.workload_ref.is_some()
-                    || workload.namespace == key.namespace
-                        && workload::refers_to(rollout, kind, &workload.name)
-            });
-            if concerned {
-                self.soon(key);
-            }
+        let rollouts = &self.caches.seen.rollouts;
+        let index = |namespace: &str, name: &str| {
+            RolloutIndex::Workload(
+                namespace.to_owned(),
+                kind.name().to_owned(),
+                name.to_owned(),
+            )
+        };
+        let indexes = if workload.name.is_empty() {
+            let is_it = |index: &RolloutIndex| matches!(index, RolloutIndex::Workload(..));
+            rollouts.indexes(
+                &RolloutIndex::Workload(String::new(), String::new(), String::new()),
+                is_it,
+            )
+        } else {
+            vec![index(&workload.namespace, &workload.name)]
+        };
+        let now = self.kit.clock.now();
+        for key in indexes.iter().flat_map(|index| rollouts.keys_by(index)) {
+            self.queue.add(rollout_key(&key), now);
         }
     }
 
-    /// A template without namespace is for all of them.
-    fn template_changed(&self, template: &impl ResourceExt) {
-        let namespace = template.namespace();
-        for rollout in self.caches.rollouts.state() {
-            if namespace.is_none() || rollout.namespace() == namespace {
-                self.soon(key_of(rollout.as_ref()));
-            }
-        }
-    }
-
-    async fn listen(&self, mut news: broadcast::Receiver<RolloutKey>) {
-        loop {
-            match news.recv().await {
-                Ok(key) => self.soon(key),
-                // Too much happened to say what: look at all of them.
-                Err(RecvError::Lagged(_)) => {
-                    self.caches
-                        .rollouts
-                        .state()
-                        .iter()
-                        .for_each(|rollout| self.soon(key_of(rollout.as_ref())));
-                }
-                Err(RecvError::Closed) => return,
-            }
+    fn look_at_all(&self) {
+        let now = self.kit.clock.now();
+        for rollout in self.caches.seen.rollouts.all() {
+            self.queue.add(rollout_key(&Key::of(rollout.meta())), now);
         }
     }
 
     /// Looks at what is due, once every cache has been filled.
     async fn work(&self) {
-        let caches = &self.caches;
-        let filled = tokio::join!(
-            caches.rollouts.wait_until_ready(),
-            caches.replica_sets.wait_until_ready(),
-            caches.services.wait_until_ready(),
-            caches.runs.wait_until_ready(),
-            caches.templates.wait_until_ready(),
-            caches.cluster_templates.wait_until_ready(),
-        );
-        tracing::debug!(?filled, "every watch has synced");
+        self.caches.seen.synced().await;
+        tracing::debug!("every watch has synced");
+        self.look_at_all();
         let mut looks = FuturesUnordered::new();
         loop {
-            let next = if looks.len() < LOOKS_AT_ONCE {
-                self.queue.next(self.clock.now())
+            let gate = &self.kit.gate;
+            let now = || self.kit.clock.now();
+            if looks.is_empty() && !gate.is_open(now()) {
+                gate.opened(now).await;
+            }
+            let next = if looks.len() < self.kit.looks_at_once && gate.is_open(now()) {
+                self.queue.next(self.kit.clock.now())
             } else {
                 Next::Idle
             };
@@ -271,29 +297,46 @@ impl Controller {
 
     fn until(&self, at: jiff::Timestamp) -> Duration {
         // The timer of tokio counts milliseconds: one more, or it would fire too early.
-        Duration::try_from(at.duration_since(self.clock.now())).unwrap_or_default()
+        Duration::try_from(at.duration_since(self.kit.clock.now())).unwrap_or_default()
             + Duration::from_millis(1)
     }
 
     async fn look(&self, key: RolloutKey) {
-        match self.reconcile(&key).await {
-            Ok(at) => self.queue.done(key, at),
+        let began = self.kit.clock.now();
+        let looked = self.reconcile(&key).await;
+        self.count(&key, began, looked.is_err());
+        match looked {
+            Ok(at) => self.queue.done(&key, at),
             Err(error) => {
                 if matches!(error, ApplyError::Conflict(_)) {
                     tracing::debug!(?key, %error, "looking again");
                 } else {
                     tracing::warn!(?key, %error, source = source_of(&error), "trying again");
                 }
-                self.queue.failed(key, self.clock.now());
+                self.queue.failed(&key, self.kit.clock.now());
             }
+        }
+    }
+
+    fn count(&self, key: &RolloutKey, began: jiff::Timestamp, failed: bool) {
+        let key = Key {
+            namespace: key.namespace.clone(),
+            name: key.name.clone(),
+        };
+        let took = self.kit.clock.now().duration_since(began);
+        let took = Duration::try_from(took).unwrap_or_default();
+        self.kit.metrics.looked(Kind::Rollout, &key, took);
+        if failed {
+            self.kit.metrics.failed(Kind::Rollout, &key);
         }
     }
 
     async fn reconcile(&self, key: &RolloutKey) -> Result<Option<jiff::Timestamp>, ApplyError> {
         let Some(rollout) = self.caches.rollout(key) else {
             if !self.caches.has_rollout(key) {
-                self.traffic.forget(key);
+                self.kit.traffic.forget(key);
                 self.written().remove(key);
+                self.queue.forget(key);
                 self.left
                     .lock()
                     .unwrap_or_else(PoisonError::into_inner)
@@ -306,14 +349,14 @@ impl Controller {
             return Ok(None);
         }
         if let Some(router) = spec::foreign_router(&rollout) {
-            self.leave(key, &rollout, &router).await;
+            self.leave(key, &rollout, &router);
             return Ok(None);
         }
-        let now = self.clock.now();
+        let now = self.kit.clock.now();
         let (rollout, plan) = match workload::resolve(&rollout, &self.caches.workloads) {
             Ok(resolved) => {
                 let rollout = resolved.rollout;
-                let mut observed = self.caches.observe(&rollout, self.traffic.as_ref());
+                let mut observed = self.caches.observe(&rollout, self.kit.traffic.as_ref());
                 observed.workload = resolved.workload;
                 if observe::wants_pods(&rollout, now) {
                     observed.pods = self.pods(&rollout).await?;
@@ -326,7 +369,7 @@ impl Controller {
             }
             Err(Unresolved::Later) => return Ok(None),
             Err(Unresolved::Never(error)) => {
-                let observed = self.caches.observe(&rollout, self.traffic.as_ref());
+                let observed = self.caches.observe(&rollout, self.kit.traffic.as_ref());
                 let plan = plan::refuse(&rollout, &[*error], &observed, now);
                 (rollout, plan)
             }
@@ -357,7 +400,7 @@ impl Controller {
             reason: "RolloutDeleted".to_owned(),
             message: format!("Rollout {}/{} is deleted.", key.name, key.namespace),
         };
-        self.teller.tell(&gone, &[note]).await;
+        self.tell(&gone, &[note]);
         Ok(())
     }
 
@@ -370,14 +413,14 @@ impl Controller {
         let named = rollout.map(service_names).unwrap_or_default();
         for service in self.caches.managed_by(key) {
             if !named.contains(&service.name_any()) {
-                release_service(&self.client, &service).await?;
+                release_service(&self.kit.client, &service).await?;
             }
         }
         Ok(())
     }
 
     /// Leaves a Rollout to whoever has its router, and says so once.
-    async fn leave(&self, key: &RolloutKey, rollout: &Rollout, router: &str) {
+    fn leave(&self, key: &RolloutKey, rollout: &Rollout, router: &str) {
         let said = format!("{}/{router}", rollout.uid().unwrap_or_default());
         {
             let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
@@ -394,7 +437,7 @@ impl Controller {
             reason: "ForeignTrafficRouter".to_owned(),
             message,
         };
-        self.teller.tell(rollout, &[note]).await;
+        self.tell(rollout, &[note]);
     }
 
     async fn carry_out(
@@ -403,7 +446,12 @@ impl Controller {
         rollout: &Rollout,
         plan: Plan,
     ) -> Result<(), ApplyError> {
-        let hands = Hands::new(&self.client, self.traffic.as_ref(), self.clock, rollout);
+        let hands = Hands::new(
+            &self.kit.client,
+            self.kit.traffic.as_ref(),
+            self.kit.clock,
+            rollout,
+        );
         if let Some(version) = hands.apply(&plan).await? {
             self.written().insert(key.clone(), version);
         }
@@ -416,16 +464,16 @@ impl Controller {
                     key.namespace, key.name
                 ),
             };
-            self.teller.tell(rollout, &[added]).await;
+            self.tell(rollout, &[added]);
         }
-        self.teller.tell(rollout, &plan.events).await;
+        self.tell(rollout, &plan.events);
         Ok(())
     }
 
     /// The pods that a Rollout selects, asked for and not watched: few Rollouts need them, and rarely.
     async fn pods(&self, rollout: &Rollout) -> Result<Vec<PodView>, ApplyError> {
         let namespace = rollout.namespace().unwrap_or_default();
-        let pods: Api<Pod> = Api::namespaced(self.client.clone(), &namespace);
+        let pods: Api<Pod> = Api::namespaced(self.kit.client.clone(), &namespace);
         let selector = plan::selector_text(&rollout.spec.selector.clone().unwrap_or_default());
         let listed = pods.list(&ListParams::default().labels(&selector)).await;
         let listed = listed.map_err(|error| ApplyError::Api {
@@ -433,9 +481,17 @@ impl Controller {
             source: Box::new(error),
         })?;
         let seconds = rollout.spec.min_ready_seconds.unwrap_or_default();
-        let now = self.clock.now();
+        let now = self.kit.clock.now();
         let views = listed.items.iter();
         Ok(views.map(|pod| PodView::new(pod, seconds, now)).collect())
+    }
+
+    fn tell(&self, rollout: &Rollout, events: &[EventNote]) {
+        let key = Key::of(&rollout.metadata);
+        for event in events {
+            self.kit.metrics.told(&key, event.warning, &event.reason);
+        }
+        self.teller.tell(rollout, events);
     }
 
     /// Whether the cache has not yet seen what we wrote; it will, and that brings the next look.
@@ -451,30 +507,14 @@ impl Controller {
     }
 }
 
-async fn follow<K>(
-    events: impl Stream<Item = Result<Event<K>, watcher::Error>>,
-    changed: impl Fn(&K),
-) where
-    K: Resource<DynamicType: Default>,
-{
-    events
-        .for_each(async |event| match event {
-            Ok(Event::Apply(object) | Event::InitApply(object) | Event::Delete(object)) => {
-                changed(&object);
-            }
-            Ok(Event::Init | Event::InitDone) => {}
-            Err(error) => {
-                let kind = K::plural(&K::DynamicType::default()).into_owned();
-                tracing::warn!(kind, %error, "a watch broke; it is started again");
-            }
-        })
-        .await;
+fn run_owner(run: &Parsed<AnalysisRun>) -> Option<&str> {
+    owner_of(&run.object.as_ref().ok()?.metadata)
 }
 
-fn key_of(object: &impl ResourceExt) -> RolloutKey {
+fn rollout_key(key: &Key) -> RolloutKey {
     RolloutKey {
-        namespace: object.namespace().unwrap_or_default(),
-        name: object.name_any(),
+        namespace: key.namespace.clone(),
+        name: key.name.clone(),
     }
 }
 

@@ -19,6 +19,7 @@ use serde_json::{Value, json};
 use tokio::sync::Notify;
 
 use super::spec::SpecError;
+use crate::caches::Scope;
 use crate::traffic::RolloutKey;
 
 /// A kind that a Rollout may refer to.
@@ -146,31 +147,20 @@ pub(super) fn says_something(template: &PodTemplate) -> bool {
         || template.containers().next().is_some()
 }
 
-/// Whether a Rollout refers to that workload.
-pub(super) fn refers_to(rollout: &Rollout, kind: WorkloadKind, name: &str) -> bool {
-    rollout.spec.workload_ref.as_ref().is_some_and(|reference| {
-        let its = WorkloadKind::of(
-            reference.api_version.as_deref().unwrap_or_default(),
-            reference.kind.as_deref().unwrap_or_default(),
-        );
-        its == Some(kind) && reference.name.as_deref() == Some(name)
-    })
-}
-
 /// Watches the workloads of all kinds that Rollouts refer to. `changed` is told of each, and with an
 /// empty name when all of a kind are known.
 pub(super) async fn follow(
     workloads: &Workloads,
     writers: Writers,
-    client: &Client,
+    way: (&Client, &Scope),
     changed: impl Fn(WorkloadKind, RolloutKey),
 ) {
     let [deployments, sets, templates] = writers.0;
     let [deployment_shelf, set_shelf, template_shelf] = &workloads.0;
     tokio::join!(
-        deployment_shelf.follow(deployments, client, &changed),
-        set_shelf.follow(sets, client, &changed),
-        template_shelf.follow(templates, client, &changed),
+        deployment_shelf.follow(deployments, way, &changed),
+        set_shelf.follow(sets, way, &changed),
+        template_shelf.follow(templates, way, &changed),
     );
 }
 
@@ -211,12 +201,15 @@ impl Shelf {
     async fn follow(
         &self,
         writer: Writer<DynamicObject>,
-        client: &Client,
+        (client, scope): (&Client, &Scope),
         changed: &impl Fn(WorkloadKind, RolloutKey),
     ) {
         self.wanted.notified().await;
         let resource = self.kind.resource();
-        let all: Api<DynamicObject> = Api::all_with(client.clone(), &resource);
+        let all: Api<DynamicObject> = match scope {
+            Scope::Cluster => Api::all_with(client.clone(), &resource),
+            Scope::Namespace(here) => Api::namespaced_with(client.clone(), here, &resource),
+        };
         let events = watcher(all, watcher::Config::default())
             .default_backoff()
             .modify(|object| {
@@ -290,6 +283,15 @@ impl WorkloadKind {
             ("apps/v1", "ReplicaSet") => Some(Self::ReplicaSet),
             ("v1", "PodTemplate") => Some(Self::PodTemplate),
             _ => None,
+        }
+    }
+
+    /// The kind's name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Deployment => "Deployment",
+            Self::ReplicaSet => "ReplicaSet",
+            Self::PodTemplate => "PodTemplate",
         }
     }
 

@@ -32,7 +32,8 @@ pub(super) fn protect(
     };
     let served = Arc::new(Served::default());
     let config = served.server_config()?;
-    let (client, clock, stop) = (&shared.client, shared.clock, &shared.stop);
+    // The certificate is every replica's, whoever leads: its Secret has a version to rely on.
+    let (client, clock, stop) = (&shared.direct, shared.kit.clock, &shared.stop);
     shared.tasks.spawn(authority::keep(
         client.clone(),
         tls.place.clone(),
@@ -68,7 +69,7 @@ async fn publish(
     };
     let (bundle, wanted) = (served.bundle(), shared.fleets.namespaces());
     authority::publish(
-        (shared.client, config_map, namespace),
+        (shared.kit.client, config_map, namespace),
         bundle,
         wanted,
         shared.stop,

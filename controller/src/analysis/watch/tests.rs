@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use judgement::{Arm, EpochEvidence, Stratum};
 use k8s_openapi::api::core::v1::Event as CoreEvent;
+use kube::Api;
 use kube::api::{ListParams, PostParams};
 use local::api::{ApiServer, Config};
 use serde_json::{Value, json};

@@ -25,9 +25,10 @@ use uplink::proto::{
     SplitReport, WeightsAck,
 };
 
+use crate::caches::{Caches, Reach};
 use crate::clock::Clock;
 use crate::fleets::Fleets;
-use crate::publish::{Scope, Watches};
+use crate::publish::Watches;
 use crate::traffic::{RolloutKey, Traffic as _, TrafficOrder};
 use crate::uplink_server::{Protection, Serving, bind, serve};
 
@@ -53,7 +54,8 @@ impl Controller {
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         let fleets = Arc::new(Fleets::new(Clock::system()));
         fleets.begin_term(term);
-        let watches = Watches::start(client, &Scope::Cluster, &tasks, &stop);
+        let caches = Caches::start(client, &Reach::default(), &tasks, &stop);
+        let watches = Watches::new(caches, client, &tasks, &stop);
         let (told, serving) = watch::channel(Serving::Syncing);
         let listener = bind(SocketAddr::from(([127, 0, 0, 1], 0)), false)
             .await
