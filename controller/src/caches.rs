@@ -30,6 +30,8 @@ use kept::{Keep, Kept};
 use kinds::{Indexed, KeptSet, Parsed, Plain, trim_service};
 use wire::Wire;
 
+use crate::grants::{self, Grants};
+
 pub use kept::Key;
 
 /// The label of objects that a controller with an instance id is responsible for.
@@ -73,6 +75,7 @@ pub struct Caches {
     pub templates: Arc<Kept<Parsed<AnalysisTemplate>>>,
     /// ClusterAnalysisTemplates; none are seen by a controller of one namespace.
     pub cluster_templates: Arc<Kept<Parsed<ClusterAnalysisTemplate>>>,
+    grants: watch::Receiver<Option<Arc<Grants>>>,
     demands: Demands,
     synced: Vec<watch::Receiver<bool>>,
 }
@@ -129,6 +132,7 @@ impl Caches {
             runs: start.ours::<AnalysisRun>(),
             templates: start.ours::<AnalysisTemplate>(),
             cluster_templates: start.cluster_templates(),
+            grants: start.grants(),
             demands,
             synced: start.synced,
         });
@@ -159,8 +163,21 @@ impl Caches {
             runs: Arc::default(),
             templates: Arc::default(),
             cluster_templates: Arc::default(),
+            grants: watch::channel(Some(Arc::default())).1,
             synced: Vec::new(),
         }
+    }
+
+    /// Of a cluster in which there are these Rollouts and grants.
+    #[cfg(test)]
+    pub(crate) fn of(rollouts: Vec<Rollout>, grants: Grants) -> Self {
+        let mut caches = Self::empty();
+        for rollout in rollouts {
+            let meta = rollout.metadata.clone();
+            caches.rollouts.put(Parsed::new(meta, Ok(rollout)));
+        }
+        caches.grants = watch::channel(Some(Arc::new(grants))).1;
+        caches
     }
 
     /// Waits until every watch has been read to its end once. Before that nothing may be decided.
@@ -169,6 +186,7 @@ impl Caches {
             // A watch that ended was stopped, and so is whoever waits here.
             let _ = synced.clone().wait_for(|synced| *synced).await;
         }
+        let _ = self.grants.clone().wait_for(Option::is_some).await;
         self.settled().await;
     }
 
@@ -193,6 +211,16 @@ impl Caches {
     /// Where it is seen.
     pub fn scope(&self) -> &Scope {
         &self.scope
+    }
+
+    /// Which fleets of other namespaces Rollouts may use.
+    pub fn grants(&self) -> Arc<Grants> {
+        self.grants.borrow().clone().unwrap_or_default()
+    }
+
+    /// The same, for who waits for a change.
+    pub fn granted(&self) -> watch::Receiver<Option<Arc<Grants>>> {
+        self.grants.clone()
     }
 
     /// Pods of Rollouts that our proxies route.
@@ -278,6 +306,15 @@ impl Start<'_> {
         let labels = Some(self.reach.labels());
         let api: Api<Wire<ClusterAnalysisTemplate>> = all(self.client);
         self.follow(api, labels, parsed)
+    }
+
+    /// A controller of one namespace cannot read what others grant.
+    fn grants(&self) -> watch::Receiver<Option<Arc<Grants>>> {
+        let (told, known) = watch::channel(None);
+        let client = (self.reach.scope == Scope::Cluster).then(|| self.client.clone());
+        let follow = grants::follow(client, told, self.stop.clone());
+        self.tasks.spawn(follow);
+        known
     }
 
     /// Those of Rollouts, known by the label of their hash.

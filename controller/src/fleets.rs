@@ -30,6 +30,7 @@ use uplink::proto;
 use uplink::proto::ControllerMessage;
 
 use crate::clock::Clock;
+use crate::leader::Gate;
 use crate::publish::Plan;
 use crate::traffic::{RolloutKey, TrafficOrder};
 
@@ -51,6 +52,10 @@ pub struct Fleets {
     replan: Notify,
     /// Wakes the timer: a deadline may have come nearer.
     deadline: Notify,
+    /// Whether orders and documents are taken now.
+    gate: Gate,
+    /// Whose orders came while they were not; `None` while nothing came. Held for a moment.
+    held: Mutex<Option<BTreeSet<RolloutKey>>>,
     /// Where fleets are.
     namespaces: watch::Sender<BTreeSet<String>>,
 }
@@ -76,8 +81,17 @@ pub struct Outbox {
 impl Fleets {
     /// Nobody is connected, nothing is ordered.
     pub fn new(clock: Clock) -> Self {
+        Self::gated(clock, Gate::open())
+    }
+
+    /// The same, where orders and documents are only taken while `gate` is open. While it is not,
+    /// streams are kept and served, new ones too, with what was ordered before: whoever cannot renew
+    /// its lease changes nothing, and harms nobody who took it, for that one's versions are higher.
+    pub fn gated(clock: Clock, gate: Gate) -> Self {
         Self {
             clock,
+            gate,
+            held: Mutex::default(),
             inner: Mutex::default(),
             changed: broadcast::Sender::new(CHANGES),
             replan: Notify::new(),
@@ -135,7 +149,7 @@ impl Fleets {
             *before = namespaces;
             changed
         });
-        self.with(|state, now| state.install(plan, now));
+        self.ordered(None, |state, now| state.install(plan, now));
     }
 
     /// The namespaces of all fleets that have a document.
@@ -182,6 +196,7 @@ impl Fleets {
             let next = self.inner().state.next_deadline(now);
             let wait =
                 next.map(|at| Duration::try_from(at.duration_since(now)).unwrap_or_default());
+            let held = self.held().is_some();
             let sleep = async {
                 match wait {
                     Some(wait) => tokio::time::sleep(wait).await,
@@ -191,15 +206,51 @@ impl Fleets {
             tokio::select! {
                 () = sleep => self.announce_all(),
                 () = self.deadline.notified() => {}
+                () = self.gate.opened(|| self.clock.now()), if held => self.resume(),
                 () = stop.cancelled() => return,
             }
         }
+    }
+
+    /// What came while the gate was shut is ordered again, by whoever wants it still.
+    fn resume(&self) {
+        for rollout in self.held().take().into_iter().flatten() {
+            let _ = self.changed.send(rollout);
+        }
+        self.replan.notify_one();
+        self.announce_all();
+    }
+
+    /// The gate that orders and documents pass.
+    pub fn gate(&self) -> &Gate {
+        &self.gate
     }
 
     fn announce_all(&self) {
         for rollout in self.inner().state.rollouts() {
             let _ = self.changed.send(rollout);
         }
+    }
+
+    /// Something that changes what proxies are to have.
+    fn ordered(
+        &self,
+        rollout: Option<&RolloutKey>,
+        event: impl FnOnce(&mut state::State, jiff::Timestamp) -> state::Effects,
+    ) {
+        if self.gate.is_open(self.clock.now()) {
+            return self.with(event);
+        }
+        let mut held = self.held();
+        if held.is_none() {
+            tracing::warn!("the lease is not renewed: proxies are served, and nothing is changed");
+        }
+        held.get_or_insert_default().extend(rollout.cloned());
+        self.deadline.notify_one();
+    }
+
+    fn held(&self) -> MutexGuard<'_, Option<BTreeSet<RolloutKey>>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn with(&self, event: impl FnOnce(&mut state::State, jiff::Timestamp) -> state::Effects) {
@@ -239,3 +290,6 @@ impl Fleets {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -158,7 +158,8 @@ pub async fn start(client: Client, clock: Clock, options: Options) -> Result<Run
     let tls = options.uplink_tls.as_ref();
     let uplink = uplink_server::bind(options.uplink_listen, tls.is_some()).await?;
     let uplink_addr = local_address(&uplink, options.uplink_listen)?;
-    let (fleets, stop) = (Arc::new(Fleets::new(clock)), CancellationToken::new());
+    let fleets = Arc::new(Fleets::gated(clock, Gate::default()));
+    let stop = CancellationToken::new();
     let (told, serving) = watch::channel(Serving::Follows(None));
     let mut status = Vec::new();
     let mut status_addrs = Vec::new();
@@ -196,11 +197,8 @@ fn share(
     options: &Options,
     (fleets, stop): (Arc<Fleets>, CancellationToken),
 ) -> Shared {
-    let (tasks, gate, metrics) = (
-        TaskTracker::new(),
-        Gate::default(),
-        Arc::<Metrics>::default(),
-    );
+    let (tasks, metrics) = (TaskTracker::new(), Arc::<Metrics>::default());
+    let gate = fleets.gate().clone();
     let client = client::guarded(
         direct.clone(),
         options.limits,

@@ -11,6 +11,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::{Resource, ResourceExt as _};
 
 use super::kept::Keep;
+use crate::publish::claims;
 use crate::rollout::names;
 use crate::rollout::observe::{ReplicaSetView, controls};
 
@@ -52,7 +53,7 @@ pub trait Indexed {
     fn indexed(&self) -> Vec<Self::Index>;
 }
 
-/// What a Rollout is found by. The first text is its namespace.
+/// What a Rollout is found by. The first text is its namespace, or the fleet.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum RolloutIndex {
     /// It names that Service.
@@ -63,8 +64,10 @@ pub enum RolloutIndex {
     Analysed(String),
     /// It takes its pods from that workload: kind and name.
     Workload(String, String, String),
-    /// It claims hostnames of that fleet.
-    Fleet(String, String),
+    /// Of that fleet (`namespace/name`) it claims that: a hostname, or every request.
+    Claim(String, String),
+    /// It uses that fleet, which is of another namespace.
+    Guest(String),
     /// Our proxies route its traffic.
     Routed(String),
     /// Our proxies need that Secret for it.
@@ -272,8 +275,12 @@ impl Indexed for Rollout {
         if let Some(block) = ProxyRouting::of(self) {
             found.push(RolloutIndex::Routed(namespace.clone()));
             if let Ok(routing) = block {
-                let fleet = routing.fleet.unwrap_or_else(|| self.name_any());
-                found.push(RolloutIndex::Fleet(namespace.clone(), fleet));
+                let fleet = routing.fleet_of(&namespace, &self.name_any());
+                let claims = claims::claims(&routing.hostnames).into_iter();
+                found.extend(claims.map(|claim| RolloutIndex::Claim(fleet.clone(), claim)));
+                if !fleet.starts_with(&format!("{namespace}/")) {
+                    found.push(RolloutIndex::Guest(fleet));
+                }
                 let secret = routing.tls_secret.into_iter();
                 found.extend(secret.map(|name| RolloutIndex::Secret(namespace.clone(), name)));
             }

@@ -8,11 +8,12 @@ use crate::traffic::{Evidence, RolloutKey, Traffic, TrafficOrder, TrafficView};
 
 impl Traffic for Fleets {
     fn order(&self, order: TrafficOrder) {
-        self.with(|state, now| state.order(order, now));
+        let rollout = order.rollout.clone();
+        self.ordered(Some(&rollout), |state, now| state.order(order, now));
     }
 
     fn forget(&self, rollout: &RolloutKey) {
-        self.with(|state, _| state.forget(rollout));
+        self.ordered(Some(rollout), |state, _| state.forget(rollout));
     }
 
     fn view(&self, rollout: &RolloutKey, canary: &str) -> TrafficView {
@@ -21,7 +22,9 @@ impl Traffic for Fleets {
     }
 
     fn reset_fuse(&self, rollout: &RolloutKey, revision: &str) {
-        self.with(|state, now| state.reset_fuse(rollout, revision, now));
+        self.ordered(Some(rollout), |state, now| {
+            state.reset_fuse(rollout, revision, now)
+        });
     }
 
     fn evidence(&self, rollout: &RolloutKey, canary: &str) -> Evidence {

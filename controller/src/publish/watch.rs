@@ -7,16 +7,15 @@ use std::time::Duration;
 use crds::Rollout;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use kube::{Client, Resource, ResourceExt as _};
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::{LastGood, Objects, Plan, Problem, plan};
+use crate::caches::Caches;
 use crate::caches::kept::{Keep, Kept};
 use crate::caches::kinds::{Indexed, Parsed, Plain, RolloutIndex, service_names};
-use crate::caches::{Caches, Scope};
 use crate::fleets::Fleets;
-use crate::grants::{self, Grants};
 use crate::traffic::RolloutKey;
 
 /// Changes come in bursts: how long after the first one the documents are made.
@@ -26,7 +25,6 @@ const DEBOUNCE: Duration = Duration::from_millis(10);
 #[derive(Clone)]
 pub struct Watches {
     caches: Arc<Caches>,
-    grants: watch::Receiver<Option<Arc<Grants>>>,
     changed: Arc<Notify>,
     recorder: Recorder,
     tasks: TaskTracker,
@@ -49,10 +47,8 @@ impl Watches {
             instance: None,
         };
         listen(&caches, &changed);
-        let grants = follow_grants(&caches, client, &changed, (tasks, stop));
         Self {
             caches,
-            grants,
             recorder: Recorder::new(client.clone(), reporter),
             changed,
             tasks: tasks.clone(),
@@ -63,15 +59,13 @@ impl Watches {
     /// Waits until every cache has been filled once. Before that nothing may be decided.
     pub async fn synced(&self) {
         self.caches.synced().await;
-        // A watch that ended was stopped, and so is whoever waits here.
-        let _ = self.grants.clone().wait_for(Option::is_some).await;
     }
 
     /// Makes documents whenever something changed, until it is told to stop. Call it after [`Self::synced`];
     /// `first` is called after the first documents.
     pub async fn publish(&self, fleets: &Fleets, first: impl FnOnce()) {
         let (mut last_good, mut told) = (LastGood::new(), BTreeMap::new());
-        let mut first = Some(first);
+        let (mut first, mut granted) = (Some(first), self.caches.granted());
         loop {
             // What a Rollout newly needs is read before documents are made of it.
             self.caches.settled().await;
@@ -84,6 +78,7 @@ impl Watches {
             self.warn(problems);
             tokio::select! {
                 () = self.changed.notified() => {}
+                Ok(()) = granted.changed() => {}
                 () = fleets.replan() => {}
                 () = self.stop.cancelled() => return,
             }
@@ -114,7 +109,7 @@ impl Watches {
             rollouts,
             pods: plain(caches.pods()),
             secrets: plain(caches.secrets()),
-            grants: self.grants.borrow().clone().unwrap_or_default(),
+            grants: caches.grants(),
             orders: fleets.orders(),
             refused_secrets: fleets.refused_secrets(),
         }
@@ -194,24 +189,6 @@ fn listen(caches: &Caches, changed: &Arc<Notify>) {
     caches.pods().listen(move |_| bell.notify_one());
     let bell = changed.clone();
     caches.secrets().listen(move |_| bell.notify_one());
-}
-
-fn follow_grants(
-    caches: &Caches,
-    client: &Client,
-    changed: &Arc<Notify>,
-    (tasks, stop): (&TaskTracker, &CancellationToken),
-) -> watch::Receiver<Option<Arc<Grants>>> {
-    let (told, known) = watch::channel(None);
-    let client = (*caches.scope() == Scope::Cluster).then(|| client.clone());
-    tasks.spawn(grants::follow(client, told, stop.clone()));
-    let (mut news, changed, stop) = (known.clone(), changed.clone(), stop.clone());
-    tasks.spawn(async move {
-        while let Some(Ok(())) = stop.run_until_cancelled(news.changed()).await {
-            changed.notify_one();
-        }
-    });
-    known
 }
 
 fn is_routed(rollout: &Parsed<Rollout>) -> bool {

@@ -15,6 +15,7 @@ use super::{hash, observe, plan};
 use crate::analysis::compose::Templates;
 use crate::caches::kept::Keep as _;
 use crate::caches::kinds::{RolloutIndex, SetIndex, is_analysed, service_names};
+use crate::publish::claims;
 use crate::traffic::{RolloutKey, Traffic};
 
 /// What the watches have seen.
@@ -66,7 +67,8 @@ impl Caches {
             services: self.services(rollout, &namespace),
             templates: self.templates(rollout, &namespace),
             traffic: traffic.view(&key, &canary),
-            rival: self.rival(rollout, &namespace),
+            ungranted: self.ungranted(rollout, &namespace),
+            rival: self.rival(rollout),
             workload: None,
             replica_sets,
             runs,
@@ -174,43 +176,43 @@ impl Caches {
         }
     }
 
-    /// An older Rollout of the same fleet that claims the same hostname.
-    fn rival(&self, rollout: &Rollout, namespace: &str) -> Option<Rival> {
+    /// Why it may not use its fleet, where that is of another namespace.
+    fn ungranted(&self, rollout: &Rollout, namespace: &str) -> Option<String> {
+        let (fleet, _) = claim(rollout)?;
+        self.seen.grants().refusal(namespace, &fleet)
+    }
+
+    /// An older Rollout of the same fleet that has one of the hostnames.
+    fn rival(&self, rollout: &Rollout) -> Option<Rival> {
         let (fleet, hostnames) = claim(rollout)?;
-        let age = |rollout: &Rollout| {
-            (
-                rollout.creation_timestamp().map(|time| time.0),
-                rollout.name_any(),
-            )
-        };
-        let index = RolloutIndex::Fleet(namespace.to_owned(), fleet);
-        let others = self.seen.rollouts.by(&index);
-        let mut others: Vec<_> = others
-            .iter()
-            .filter_map(|other| other.object.as_ref().ok())
-            .filter(|other| other.uid() != rollout.uid() && age(other) < age(rollout))
-            .collect();
-        others.sort_by_key(|other| age(other));
-        others.into_iter().find_map(|other| {
-            let (_, its_hostnames) = claim(other)?;
-            let both_all = hostnames.is_empty() && its_hostnames.is_empty();
-            let hostname = hostnames
-                .iter()
-                .find(|name| its_hostnames.contains(name))
-                .cloned();
-            (both_all || hostname.is_some()).then(|| Rival {
-                rollout: format!("{namespace}/{}", other.name_any()),
-                hostname,
+        let (ours, grants) = (claims::age(rollout), self.seen.grants());
+        let granted = |key: &RolloutKey| grants.refusal(&key.namespace, &fleet).is_none();
+        claims::contested(&hostnames)
+            .into_iter()
+            .find_map(|contested| {
+                let index = RolloutIndex::Claim(fleet.clone(), contested.claim.clone());
+                let others = self.seen.rollouts.by(&index);
+                let others = others.iter().filter_map(|other| other.object.as_ref().ok());
+                let elders = others.map(|other| claims::age(other)).filter(|age| {
+                    let foreign = age.1.namespace != ours.1.namespace;
+                    *age < ours && (foreign || !contested.foreign) && granted(&age.1)
+                });
+                let (_, elder) = elders.min()?;
+                Some(Rival {
+                    rollout: format!("{}/{}", elder.namespace, elder.name),
+                    hostname: Some(contested.claim).filter(|claim| claim != claims::EVERY_REQUEST),
+                })
             })
-        })
     }
 }
 
-/// The fleet and the hostnames that a Rollout claims.
+/// The fleet, as `namespace/name`, and the hostnames that a Rollout claims.
 fn claim(rollout: &Rollout) -> Option<(String, Vec<String>)> {
     let routing = ProxyRouting::of(rollout)?.ok()?;
-    Some((
-        routing.fleet.unwrap_or_else(|| rollout.name_any()),
-        routing.hostnames,
-    ))
+    let namespace = rollout.namespace().unwrap_or_default();
+    let fleet = routing.fleet_of(&namespace, &rollout.name_any());
+    Some((fleet, routing.hostnames))
 }
+
+#[cfg(test)]
+mod tests;

@@ -35,7 +35,9 @@ pub struct Observed {
     pub templates: Templates,
     /// What the proxies say, about the newest revision.
     pub traffic: TrafficView,
-    /// An older Rollout that claims one of the same hostnames of the same fleet.
+    /// Why it may not use the fleet that it names, which is of another namespace.
+    pub ungranted: Option<String>,
+    /// An older Rollout that has one of its hostnames of the same fleet.
     pub rival: Option<Rival>,
     /// The workload that its pods are taken from.
     pub workload: Option<WorkloadView>,

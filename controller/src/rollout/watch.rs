@@ -88,6 +88,7 @@ pub async fn work(kit: Kit, stop: CancellationToken) {
     let everything = async {
         tokio::join!(
             controller.listen(news),
+            controller.listen_to_grants(),
             controller.work(),
             scribe.write(),
             workload::follow(
@@ -166,13 +167,29 @@ impl Bell {
         let claims = |rollout: Option<&Arc<Parsed<Rollout>>>| -> Vec<_> {
             let all = rollout.map(|rollout| rollout.indexed()).unwrap_or_default();
             let claim = |index: &RolloutIndex| {
-                matches!(index, RolloutIndex::Service(..) | RolloutIndex::Fleet(..))
+                matches!(index, RolloutIndex::Service(..) | RolloutIndex::Claim(..))
             };
             all.into_iter().filter(claim).collect()
         };
-        if claims(change.old) != claims(change.new) {
-            self.all_soon(&RolloutIndex::Invalid(change.key.namespace.clone()));
+        let (old, new) = (claims(change.old), claims(change.new));
+        if old == new {
+            return;
         }
+        self.all_soon(&RolloutIndex::Invalid(change.key.namespace.clone()));
+        for claim in old.into_iter().chain(new) {
+            self.claim_changed(&claim);
+        }
+    }
+
+    /// Whoever else claims it may be of any namespace.
+    fn claim_changed(&self, claim: &RolloutIndex) {
+        let RolloutIndex::Claim(fleet, _) = claim else {
+            return;
+        };
+        let home = fleet.split('/').next().unwrap_or_default();
+        self.all_soon(claim);
+        self.all_soon(&RolloutIndex::Invalid(home.to_owned()));
+        self.all_soon(&RolloutIndex::Guest(fleet.clone()));
     }
 
     fn owned_changed<V>(&self, change: &Change<'_, V>, owner: fn(&V) -> Option<&str>) {
@@ -252,6 +269,19 @@ impl Controller {
         let now = self.kit.clock.now();
         for key in indexes.iter().flat_map(|index| rollouts.keys_by(index)) {
             self.queue.add(rollout_key(&key), now);
+        }
+    }
+
+    /// A grant that came or went is about Rollouts that use a fleet of another namespace.
+    async fn listen_to_grants(&self) {
+        let mut granted = self.caches.seen.granted();
+        let guests = |index: &RolloutIndex| matches!(index, RolloutIndex::Guest(_));
+        while granted.changed().await.is_ok() {
+            let (rollouts, now) = (&self.caches.seen.rollouts, self.kit.clock.now());
+            for index in rollouts.indexes(&RolloutIndex::Guest(String::new()), guests) {
+                let keys = rollouts.keys_by(&index).into_iter();
+                keys.for_each(|key| self.queue.add(rollout_key(&key), now));
+            }
         }
     }
 

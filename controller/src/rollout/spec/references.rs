@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crds::Rollout;
 use crds::analysis::Metric;
 use crds::int_or_string;
-use crds::plugin;
+use crds::plugin::{self, ProxyRouting};
 use crds::rollout::steps::RolloutAnalysis;
 use kube::ResourceExt as _;
 use serde_json::json;
@@ -49,6 +49,7 @@ pub(super) fn check(
             }
         }
     }
+    check_grant(rollout, observed, errors);
     check_rival(rollout, observed, errors);
 }
 
@@ -166,13 +167,26 @@ fn incomparable(rollout: &Rollout, metric: &Metric) -> Option<String> {
     ))
 }
 
-fn check_rival(rollout: &Rollout, observed: &Observed, errors: &mut Vec<SpecError>) {
-    let Some(rival) = &observed.rival else { return };
-    let block = match plugin::annotation(rollout) {
+/// Where the routing block stands.
+fn block(rollout: &Rollout) -> &'static str {
+    match plugin::annotation(rollout) {
         Some(_) => plugin::ANNOTATION_PATH,
         None => plugin::CANARY_PATH,
+    }
+}
+
+fn check_grant(rollout: &Rollout, observed: &Observed, errors: &mut Vec<SpecError>) {
+    let Some(refusal) = &observed.ungranted else {
+        return;
     };
-    let path = format!("{block}.hostnames");
+    let fleet = ProxyRouting::of(rollout).and_then(|routing| routing.ok()?.fleet);
+    let path = format!("{}.fleet", block(rollout));
+    errors.push(SpecError::invalid(path, json!(fleet), refusal.clone()));
+}
+
+fn check_rival(rollout: &Rollout, observed: &Observed, errors: &mut Vec<SpecError>) {
+    let Some(rival) = &observed.rival else { return };
+    let path = format!("{}.hostnames", block(rollout));
     let text = match &rival.hostname {
         Some(hostname) => format!(
             "the Rollout {} has claimed {hostname} before",

@@ -271,6 +271,12 @@ fn services_must_exist_fit_and_be_free() {
         errors[0].ends_with("the Rollout default/old has claimed a.example before"),
         "{errors:#?}"
     );
+    let ungranted = Observed {
+        ungranted: Some("no ReferenceGrant".to_owned()),
+        ..observed()
+    };
+    let errors = errors_with(&json!({}), &ungranted);
+    assert!(errors[0].ends_with("no ReferenceGrant"), "{errors:#?}");
 }
 
 #[test]
