@@ -140,7 +140,9 @@ impl Caches {
         kept.listen(move |change| {
             let needs = |rollout: &Parsed<Rollout>| rollout.indexed().iter().any(is_demand);
             let caches = needed.upgrade().filter(|_| change.versions().any(needs));
-            caches.iter().for_each(|caches| drop(caches.demands.meet()));
+            if let Some(caches) = caches {
+                drop(caches.demands.meet());
+            }
         });
         caches
     }

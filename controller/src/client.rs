@@ -28,7 +28,7 @@ pub use bucket::Limits;
 
 /// How long the API server may take for the head of an answer. Its own limit for a request that is no
 /// watch is a minute.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
+const ANSWER_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// The group of our own kinds, which have a bucket of their own, as each client of Argo's controller has.
 const OURS: &str = "argoproj.io";

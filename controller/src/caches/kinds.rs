@@ -370,9 +370,9 @@ pub(super) fn trim_pod(pod: &mut Pod) {
     }
     if let Some(status) = &mut pod.status {
         let mut conditions = std::mem::take(&mut status.conditions);
-        conditions
-            .iter_mut()
-            .for_each(|all| all.retain(|condition| condition.type_ == "Ready"));
+        if let Some(all) = &mut conditions {
+            all.retain(|condition| condition.type_ == "Ready");
+        }
         *status = k8s_openapi::api::core::v1::PodStatus {
             conditions,
             phase: status.phase.take(),

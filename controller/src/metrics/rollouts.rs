@@ -30,14 +30,14 @@ const GAUGES: [Gauge; 8] = [
     Gauge {
         name: "rollout_info_replicas_available",
         help: "Available pods.",
-        of: |rollout| status(rollout, |status| status.available_replicas),
+        of: |rollout| Some(status(rollout, |status| status.available_replicas)),
     },
     Gauge {
         name: "rollout_info_replicas_unavailable",
         help: "Pods that are not available.",
         of: |rollout| {
-            let all = status(rollout, |status| status.replicas)?;
-            Some(all - status(rollout, |status| status.available_replicas)?)
+            let all = status(rollout, |status| status.replicas);
+            Some(all - status(rollout, |status| status.available_replicas))
         },
     },
     Gauge {
@@ -48,7 +48,7 @@ const GAUGES: [Gauge; 8] = [
     Gauge {
         name: "rollout_info_replicas_updated",
         help: "Pods of the newest revision.",
-        of: |rollout| status(rollout, |status| status.updated_replicas),
+        of: |rollout| Some(status(rollout, |status| status.updated_replicas)),
     },
     Gauge {
         name: "sluice_rollout_step",
@@ -131,9 +131,9 @@ fn render_info(text: &mut Text, rollouts: &[&Arc<Rollout>]) {
     }
 }
 
-fn status(rollout: &Rollout, number: fn(&crds::RolloutStatus) -> Option<i32>) -> Option<f64> {
+fn status(rollout: &Rollout, number: fn(&crds::RolloutStatus) -> Option<i32>) -> f64 {
     let number = rollout.status.as_ref().and_then(number);
-    Some(f64::from(number.unwrap_or_default()))
+    f64::from(number.unwrap_or_default())
 }
 
 fn weights(rollout: &Rollout) -> Option<&crds::rollout::status::TrafficWeights> {

@@ -153,7 +153,9 @@ impl Bell {
             return;
         };
         let keys = caches.rollouts.keys_by(index);
-        keys.iter().for_each(|key| self.soon(key));
+        for key in &keys {
+            self.soon(key);
+        }
     }
 
     fn rollout_changed(&self, change: &Change<'_, Parsed<Rollout>>) {
