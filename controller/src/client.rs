@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::{Method, Request, Response};
+use jiff::Timestamp;
 use kube::Client;
 use kube::client::Body;
 use thiserror::Error;
@@ -43,6 +44,10 @@ pub enum Refused {
     #[error("the API server did not answer for {} s", ANSWER_TIMEOUT.as_secs())]
     Unanswered,
 }
+
+/// An extension of a request: when the look was due in which it is sent.
+#[derive(Clone, Copy, Debug)]
+pub struct Due(pub Timestamp);
 
 /// What requests pass.
 struct Guard {
@@ -108,6 +113,11 @@ impl Guard {
         self.turn(bucket, &target).await;
         if is_write(request.method(), &target) && !self.gate.is_open(self.clock.now()) {
             return Err(Refused::NotLeading.into());
+        }
+        if let Some(Due(due)) = request.extensions().get() {
+            let after = self.clock.now().duration_since(*due);
+            let after = Duration::try_from(after).unwrap_or_default();
+            self.metrics.responded(after);
         }
         let answer = tokio::time::timeout(ANSWER_TIMEOUT, self.client.send(request)).await;
         let answer = answer.map_err(|_| Refused::Unanswered)?;

@@ -5,6 +5,7 @@
 //! an object that is gone has no series. What happened is counted here, per Rollout or AnalysisRun,
 //! and forgotten a while after it is gone.
 
+mod histogram;
 mod rollouts;
 mod runs;
 mod text;
@@ -17,10 +18,17 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::caches::{Caches, Key};
 
+use histogram::Histogram;
+
 pub(crate) use text::Text;
 
 /// Bounds of the histograms of looks, in seconds: Argo's.
 const LOOK_BOUNDS: [f64; 5] = [0.01, 0.15, 0.25, 0.5, 1.0];
+
+/// Bounds of the histogram of responses, in seconds.
+const RESPONSE_BOUNDS: [f64; 12] = [
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0,
+];
 
 /// How long what was counted of an object that is gone is still shown: Argo's.
 const SHOWN_AFTER_END: SignedDuration = SignedDuration::from_secs(65);
@@ -51,14 +59,13 @@ struct Counted {
     events: BTreeMap<(Key, &'static str, String), u64>,
     /// By kind, namespace, verb and status code.
     requests: BTreeMap<([String; 3], u16), u64>,
+    responses: Histogram<{ RESPONSE_BOUNDS.len() }>,
 }
 
 /// The looks at one object.
 #[derive(Clone, Debug, Default)]
 struct Looks {
-    buckets: [u64; LOOK_BOUNDS.len()],
-    count: u64,
-    seconds: f64,
+    took: Histogram<{ LOOK_BOUNDS.len() }>,
     errors: u64,
     /// Since when it is gone.
     gone: Option<Timestamp>,
@@ -71,12 +78,7 @@ impl Metrics {
     pub fn looked(&self, kind: Kind, key: &Key, took: Duration) {
         let mut counted = self.counted();
         let looks = counted.looks.entry((kind, key.clone())).or_default();
-        let seconds = took.as_secs_f64();
-        for (bucket, bound) in looks.buckets.iter_mut().zip(LOOK_BOUNDS) {
-            *bucket += u64::from(seconds <= bound);
-        }
-        looks.count += 1;
-        looks.seconds += seconds;
+        looks.took.add(&LOOK_BOUNDS, took.as_secs_f64());
     }
 
     /// A look failed.
@@ -105,9 +107,15 @@ impl Metrics {
         *counted.requests.entry((labels, code)).or_default() += 1;
     }
 
-    /// All of it in Prometheus' text format.
-    pub fn render(&self, caches: Option<&Caches>, now: Timestamp) -> String {
-        let mut text = Text::default();
+    /// A status was sent, so long after that became due: after the change that it answers was seen.
+    pub fn responded(&self, after: Duration) {
+        let mut counted = self.counted();
+        let seconds = after.as_secs_f64();
+        counted.responses.add(&RESPONSE_BOUNDS, seconds);
+    }
+
+    /// All of it, after what is in `text` already: with many Rollouts it is too large to be copied.
+    pub(crate) fn render(&self, mut text: Text, caches: Option<&Caches>, now: Timestamp) -> String {
         if let Some(caches) = caches {
             self.forget(caches, now);
             rollouts::render(&mut text, caches);
@@ -120,6 +128,7 @@ impl Metrics {
         }
         counted.render_events(&mut text);
         counted.render_requests(&mut text);
+        counted.render_responses(&mut text);
         drop(counted);
         text.into_string()
     }
@@ -160,22 +169,9 @@ impl Counted {
             "histogram",
             "Looks at an object, and what they did, in seconds.",
         );
-        let (bucket, sum, count) = (
-            format!("{name}_bucket"),
-            format!("{name}_sum"),
-            format!("{name}_count"),
-        );
         for ((_, key), looks) in looks() {
             let labels = [("namespace", key.namespace.as_str()), ("name", &key.name)];
-            for (below, bound) in looks.buckets.iter().zip(LOOK_BOUNDS) {
-                let bound = bound.to_string();
-                let labels = [labels[0], labels[1], ("le", bound.as_str())];
-                text.sample(&bucket, &labels, *below as f64);
-            }
-            let all = [labels[0], labels[1], ("le", "+Inf")];
-            text.sample(&bucket, &all, looks.count as f64);
-            text.sample(&sum, &labels, looks.seconds);
-            text.sample(&count, &labels, looks.count as f64);
+            looks.took.render(text, name, &LOOK_BOUNDS, &labels);
         }
         let errors = format!("{name}_error");
         text.metric(&errors, "counter", "Looks that ended badly.");
@@ -196,6 +192,13 @@ impl Counted {
             ];
             text.sample("rollout_events_total", &labels, *count as f64);
         }
+    }
+
+    fn render_responses(&self, text: &mut Text) {
+        let name = "sluice_controller_response_seconds";
+        let help = "From a change that was seen until the status that answers it was sent.";
+        text.metric(name, "histogram", help);
+        self.responses.render(text, name, &RESPONSE_BOUNDS, &[]);
     }
 
     fn render_requests(&self, text: &mut Text) {

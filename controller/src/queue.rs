@@ -23,8 +23,16 @@ struct State<K> {
     due: BTreeMap<K, Timestamp>,
     /// Those of `due` that are not being looked at, the earliest first.
     free: BTreeSet<(Timestamp, K)>,
-    busy: BTreeSet<K>,
-    failures: BTreeMap<K, u32>,
+    /// Those that are being looked at, and when that was due.
+    busy: BTreeMap<K, Timestamp>,
+    failures: BTreeMap<K, Failures>,
+}
+
+/// Looks at one that ended badly, one after the other.
+struct Failures {
+    count: u32,
+    /// When the first of them was due.
+    since: Timestamp,
 }
 
 /// What there is to do.
@@ -46,7 +54,7 @@ impl<K> Default for Queue<K> {
             state: Mutex::new(State {
                 due: BTreeMap::new(),
                 free: BTreeSet::new(),
-                busy: BTreeSet::new(),
+                busy: BTreeMap::new(),
                 failures: BTreeMap::new(),
             }),
             changed: Notify::new(),
@@ -69,12 +77,18 @@ impl<K: Clone + Ord> Queue<K> {
             Some((at, _)) if *at > now => return Next::At(*at),
             Some(_) => {}
         }
-        let Some((_, key)) = state.free.pop_first() else {
+        let Some((at, key)) = state.free.pop_first() else {
             return Next::Idle;
         };
         state.due.remove(&key);
-        state.busy.insert(key.clone());
+        let since = state.failures.get(&key).map_or(at, |it| it.since);
+        state.busy.insert(key.clone(), since);
         Next::Now(key)
+    }
+
+    /// When the look that is under way was due; after failures, when the first of them was.
+    pub fn since(&self, key: &K) -> Option<Timestamp> {
+        self.state().busy.get(key).copied()
     }
 
     /// A look ended well; the next one is at `at`, unless something happens.
@@ -94,10 +108,12 @@ impl<K: Clone + Ord> Queue<K> {
     pub fn failed(&self, key: &K, now: Timestamp) {
         {
             let mut state = self.state();
-            let failures = state.failures.entry(key.clone()).or_default();
-            *failures = failures.saturating_add(1);
+            let since = state.busy.get(key).copied().unwrap_or(now);
+            let failures = state.failures.entry(key.clone());
+            let failures = failures.or_insert(Failures { count: 0, since });
+            failures.count = failures.count.saturating_add(1);
             let wait = FIRST_BACKOFF
-                .saturating_mul(1 << (*failures - 1).min(20))
+                .saturating_mul(1 << (failures.count - 1).min(20))
                 .min(LONGEST_BACKOFF);
             let wait = jiff::SignedDuration::try_from(wait).ok();
             let at = wait.and_then(|wait| now.saturating_add(wait).ok());
@@ -142,7 +158,7 @@ impl<K: Clone + Ord> State<K> {
             return;
         }
         self.due.insert(key.clone(), at);
-        if self.busy.contains(&key) {
+        if self.busy.contains_key(&key) {
             return;
         }
         if let Some(before) = before {
@@ -216,8 +232,11 @@ mod tests {
             assert_eq!(queue.next(next), Next::Now("a"));
         }
         assert_eq!(waits[..4], [1, 2, 4, 8]);
+        assert_eq!(queue.since(&"a"), Some(at(0)), "it was due with the first");
         assert_eq!(waits.last(), Some(&10_000));
         queue.done(&"a", Some(at(7)));
         assert_eq!(queue.next(at(0)), Next::At(at(7)));
+        assert_eq!(queue.next(at(9)), Next::Now("a"));
+        assert_eq!(queue.since(&"a"), Some(at(7)));
     }
 }

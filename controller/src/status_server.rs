@@ -150,5 +150,5 @@ fn metrics(shown: &Shown) -> String {
     for (fleet, count) in shown.fleets.connected() {
         text.sample(connected, &[("fleet", &fleet)], count as f64);
     }
-    text.into_string() + &shown.metrics.render(Some(&shown.caches), now)
+    shown.metrics.render(text, Some(&shown.caches), now)
 }

@@ -176,7 +176,7 @@ impl<V: Keep> Kept<V> {
     }
 
     /// Puts an object in, unless it is the version that is there already.
-    pub(super) fn put(&self, object: V) {
+    pub(crate) fn put(&self, object: V) {
         let (key, object) = (Key::of(object.meta()), Arc::new(object));
         let old = {
             let mut state = self.state_mut();
@@ -194,7 +194,7 @@ impl<V: Keep> Kept<V> {
     }
 
     /// Takes an object out.
-    pub(super) fn remove(&self, key: &Key) {
+    pub(crate) fn remove(&self, key: &Key) {
         let old = self.state_mut().replace(key, None);
         if old.is_some() {
             self.tell(key, old.as_ref(), None);

@@ -77,7 +77,7 @@ pub enum RolloutIndex {
 // === impl Parsed ===
 
 impl<K: Resource> Parsed<K> {
-    pub(super) fn new(meta: ObjectMeta, object: Result<K, String>) -> Self {
+    pub(crate) fn new(meta: ObjectMeta, object: Result<K, String>) -> Self {
         match object {
             Ok(object) => Self {
                 // The object has its own; this one is for telling objects apart.

@@ -193,7 +193,7 @@ async fn requests_wait_for_their_turn_and_writes_for_the_lease() {
     maps.create(&PostParams::default(), &map)
         .await
         .expect("written");
-    let counted = metrics.render(None, clock.now());
+    let counted = metrics.render(crate::metrics::Text::default(), None, clock.now());
     let line = "{kind=\"configmaps\",namespace=\"default\",verb=\"Create\",status_code=\"201\"} 1";
     assert!(counted.contains(line), "{counted}");
 }

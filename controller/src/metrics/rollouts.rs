@@ -7,6 +7,7 @@ use kube::ResourceExt as _;
 
 use super::Text;
 use crate::caches::Caches;
+use crate::rollout::spec::foreign_router;
 
 /// The phases of Argo's metrics, which are not those of the status.
 const PHASES: [&str; 7] = [
@@ -89,6 +90,7 @@ pub(super) fn render(text: &mut Text, caches: &Caches) {
         .filter_map(|rollout| rollout.object.as_ref().ok())
         .collect();
     render_info(text, &rollouts);
+    render_left(text, &rollouts);
     for gauge in &GAUGES {
         text.metric(gauge.name, "gauge", gauge.help);
         for rollout in &rollouts {
@@ -128,6 +130,25 @@ fn render_info(text: &mut Text, rollouts: &[&Arc<Rollout>]) {
             ];
             text.sample("rollout_phase", &labels, f64::from(u8::from(phase == now)));
         }
+    }
+}
+
+/// Those that are nobody's here; whoever took the other controller away finds them by this.
+fn render_left(text: &mut Text, rollouts: &[&Arc<Rollout>]) {
+    let left = "sluice_rollout_left";
+    let help = "A Rollout that is left untouched, for it has a traffic router that Sluice has not.";
+    text.metric(left, "gauge", help);
+    for rollout in rollouts {
+        let Some(router) = foreign_router(rollout) else {
+            continue;
+        };
+        let (namespace, name) = (rollout.namespace().unwrap_or_default(), rollout.name_any());
+        let labels = [
+            ("namespace", namespace.as_str()),
+            ("name", &name),
+            ("traffic_router", &router),
+        ];
+        text.sample(left, &labels, 1.0);
     }
 }
 

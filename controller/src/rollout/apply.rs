@@ -4,10 +4,13 @@
 //! a deterministic name. When somebody was faster, the rest of the plan is dropped: what it was made
 //! from is no longer true. The next look makes a better one.
 
+mod rollout;
+
 use std::sync::{Mutex, PoisonError};
 
 use crds::{AnalysisRun, PodTemplate, Rollout};
 use futures::{StreamExt as _, stream};
+use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
 use k8s_openapi::api::core::v1::{Pod, Service};
 use kube::api::{
@@ -63,6 +66,8 @@ pub(super) struct Hands<'a> {
     pub(super) traffic: &'a dyn Traffic,
     pub(super) clock: Clock,
     pub(super) rollout: &'a Rollout,
+    /// When the look was due that the plan was made for.
+    due: Option<Timestamp>,
     /// The version of the Rollout after our last write to it.
     version: Mutex<Option<String>>,
 }
@@ -73,7 +78,7 @@ impl<'a> Hands<'a> {
     pub(super) fn new(
         client: &'a Client,
         traffic: &'a dyn Traffic,
-        clock: Clock,
+        (clock, due): (Clock, Option<Timestamp>),
         rollout: &'a Rollout,
     ) -> Self {
         Self {
@@ -81,6 +86,7 @@ impl<'a> Hands<'a> {
             traffic,
             clock,
             rollout,
+            due,
             version: Mutex::new(rollout.resource_version()),
         }
     }
@@ -199,31 +205,6 @@ impl<'a> Hands<'a> {
 
     fn pods(&self) -> Api<Pod> {
         Api::namespaced(self.client.clone(), &self.namespace())
-    }
-
-    async fn patch_rollout(&self, mut patch: Value) -> Result<(), ApplyError> {
-        patch["metadata"]["resourceVersion"] = json!(self.version());
-        let (name, rollouts) = (self.rollout.name_any(), self.rollouts());
-        let patched = rollouts
-            .patch_metadata(&name, &PatchParams::default(), &Patch::Merge(&patch))
-            .await;
-        let patched = patched.map_err(failed("the Rollout", "patch the Rollout"))?;
-        self.wrote(patched.resource_version());
-        Ok(())
-    }
-
-    async fn patch_status(&self, status: Value) -> Result<(), ApplyError> {
-        let patch = json!({
-            "metadata": {"resourceVersion": self.version()},
-            "status": status,
-        });
-        let (name, rollouts) = (self.rollout.name_any(), self.rollouts());
-        let patched = rollouts
-            .patch_status(&name, &PatchParams::default(), &Patch::Merge(&patch))
-            .await;
-        let patched = patched.map_err(failed("the Rollout", "patch the Rollout's status"))?;
-        self.wrote(patched.resource_version());
-        Ok(())
     }
 
     /// A taken name is either a cache that is behind, or somebody else's ReplicaSet: then the next

@@ -4,14 +4,16 @@
 //! templates, or what its proxies say changes, and when a plan asked for it (the end of a pause, a
 //! deadline). An idle one costs nothing.
 
+mod bell;
+
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use crds::{AnalysisRun, Rollout};
+use crds::Rollout;
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
-use k8s_openapi::api::core::v1::{Pod, Service};
+use k8s_openapi::api::core::v1::Pod;
 use kube::api::ListParams;
 use kube::{Api, Client, ResourceExt as _};
 use tokio::sync::broadcast::{self, error::RecvError};
@@ -20,19 +22,20 @@ use tokio_util::sync::CancellationToken;
 use super::apply::{ApplyError, Hands, release_service};
 use super::caches::Caches;
 use super::events::Teller;
-use super::names;
 use super::observe::{self, PodView};
 use super::plan::{self, EventNote, Plan};
 use super::spec;
 use super::workload::{self, Unresolved, WorkloadKind};
 use crate::caches::Key;
-use crate::caches::kept::{Change, Keep};
-use crate::caches::kinds::{KeptSet, Parsed, Plain, RolloutIndex, owner_of, service_names};
+use crate::caches::kept::Keep as _;
+use crate::caches::kinds::{RolloutIndex, service_names};
 use crate::clock::Clock;
 use crate::kit::Kit;
 use crate::metrics::Kind;
 use crate::queue::{Next, Queue};
 use crate::traffic::{RolloutKey, Traffic};
+
+use bell::{Bell, Gone, rollout_key};
 
 struct Controller {
     kit: Kit,
@@ -44,17 +47,6 @@ struct Controller {
     gone: Gone,
     /// Rollouts whose traffic router is not ours, and what was said about it.
     left: Mutex<BTreeMap<RolloutKey, String>>,
-}
-
-/// Rollouts that were deleted, until somebody has been told.
-type Gone = Arc<Mutex<BTreeMap<RolloutKey, Arc<Rollout>>>>;
-
-/// Brings changes to the queue.
-struct Bell {
-    gone: Gone,
-    clock: Clock,
-    queue: Arc<Queue<RolloutKey>>,
-    caches: Weak<crate::caches::Caches>,
 }
 
 /// Takes Rollouts through their steps until `stop`, alone.
@@ -100,139 +92,6 @@ pub async fn work(kit: Kit, stop: CancellationToken) {
         );
     };
     stop.run_until_cancelled(everything).await;
-}
-
-// === impl Bell ===
-
-impl Bell {
-    /// From now on every change brings the Rollouts that it concerns into the queue.
-    fn hang(
-        clock: Clock,
-        queue: &Arc<Queue<RolloutKey>>,
-        gone: &Gone,
-        caches: &Arc<crate::caches::Caches>,
-    ) {
-        let bell = || Self {
-            gone: gone.clone(),
-            clock,
-            queue: queue.clone(),
-            caches: Arc::downgrade(caches),
-        };
-        let it = bell();
-        caches
-            .rollouts
-            .listen(move |change| it.rollout_changed(change));
-        let it = bell();
-        caches
-            .replica_sets
-            .listen(move |change| it.owned_changed(change, KeptSet::owner));
-        let it = bell();
-        caches
-            .runs
-            .listen(move |change| it.owned_changed(change, run_owner));
-        let it = bell();
-        caches
-            .services
-            .listen(move |change| it.service_changed(change));
-        let it = bell();
-        caches
-            .templates
-            .listen(move |change| it.template_changed(&change.key.namespace));
-        let it = bell();
-        caches
-            .cluster_templates
-            .listen(move |_| it.template_changed(""));
-    }
-
-    fn soon(&self, key: &Key) {
-        self.queue.add(rollout_key(key), self.clock.now());
-    }
-
-    fn all_soon(&self, index: &RolloutIndex) {
-        let Some(caches) = self.caches.upgrade() else {
-            return;
-        };
-        let keys = caches.rollouts.keys_by(index);
-        for key in &keys {
-            self.soon(key);
-        }
-    }
-
-    fn rollout_changed(&self, change: &Change<'_, Parsed<Rollout>>) {
-        let old = change.old.and_then(|old| old.object.as_ref().ok());
-        if let (None, Some(gone)) = (change.new, old) {
-            let mut all = self.gone.lock().unwrap_or_else(PoisonError::into_inner);
-            all.insert(rollout_key(change.key), gone.clone());
-        }
-        self.soon(change.key);
-        // Whoever was refused because of what this one claims may now be fine.
-        let claims = |rollout: Option<&Arc<Parsed<Rollout>>>| -> Vec<_> {
-            let all = rollout.map(|rollout| rollout.indexed()).unwrap_or_default();
-            let claim = |index: &RolloutIndex| {
-                matches!(index, RolloutIndex::Service(..) | RolloutIndex::Claim(..))
-            };
-            all.into_iter().filter(claim).collect()
-        };
-        let (old, new) = (claims(change.old), claims(change.new));
-        if old == new {
-            return;
-        }
-        self.all_soon(&RolloutIndex::Invalid(change.key.namespace.clone()));
-        for claim in old.into_iter().chain(new) {
-            self.claim_changed(&claim);
-        }
-    }
-
-    /// Whoever else claims it may be of any namespace.
-    fn claim_changed(&self, claim: &RolloutIndex) {
-        let RolloutIndex::Claim(fleet, _) = claim else {
-            return;
-        };
-        let home = fleet.split('/').next().unwrap_or_default();
-        self.all_soon(claim);
-        self.all_soon(&RolloutIndex::Invalid(home.to_owned()));
-        self.all_soon(&RolloutIndex::Guest(fleet.clone()));
-    }
-
-    fn owned_changed<V>(&self, change: &Change<'_, V>, owner: fn(&V) -> Option<&str>) {
-        for name in change.versions().filter_map(owner) {
-            self.soon(&Key {
-                namespace: change.key.namespace.clone(),
-                name: name.to_owned(),
-            });
-        }
-    }
-
-    fn service_changed(&self, change: &Change<'_, Plain<Service>>) {
-        let owner = |service: &Plain<Service>| {
-            let owner = service.0.annotations().get(names::MANAGED_BY)?;
-            Some(owner.clone())
-        };
-        // It may be gone, or have named this Service before.
-        for name in change.versions().filter_map(owner) {
-            let namespace = change.key.namespace.clone();
-            self.soon(&Key { namespace, name });
-        }
-        let Key { namespace, name } = change.key.clone();
-        self.all_soon(&RolloutIndex::Service(namespace, name));
-    }
-
-    /// A template without namespace is for all of them.
-    fn template_changed(&self, namespace: &str) {
-        if !namespace.is_empty() {
-            return self.all_soon(&RolloutIndex::Analysed(namespace.to_owned()));
-        }
-        let Some(caches) = self.caches.upgrade() else {
-            return;
-        };
-        let (first, is_it) = (
-            RolloutIndex::Analysed(String::new()),
-            |index: &RolloutIndex| matches!(index, RolloutIndex::Analysed(_)),
-        );
-        for index in caches.rollouts.indexes(&first, is_it) {
-            self.all_soon(&index);
-        }
-    }
 }
 
 // === impl Controller ===
@@ -481,7 +340,7 @@ impl Controller {
         let hands = Hands::new(
             &self.kit.client,
             self.kit.traffic.as_ref(),
-            self.kit.clock,
+            (self.kit.clock, self.queue.since(key)),
             rollout,
         );
         if let Some(version) = hands.apply(&plan).await? {
@@ -536,17 +395,6 @@ impl Controller {
 
     fn written(&self) -> std::sync::MutexGuard<'_, BTreeMap<RolloutKey, String>> {
         self.written.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-fn run_owner(run: &Parsed<AnalysisRun>) -> Option<&str> {
-    owner_of(&run.object.as_ref().ok()?.metadata)
-}
-
-fn rollout_key(key: &Key) -> RolloutKey {
-    RolloutKey {
-        namespace: key.namespace.clone(),
-        name: key.name.clone(),
     }
 }
 

@@ -2,19 +2,22 @@
 //! test, which can be killed and started again.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::pin::pin;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crds::rollout::RolloutStatus;
 use crds::words::RolloutPhase;
 use crds::{AnalysisRun, AnalysisTemplate, Rollout};
+use futures::StreamExt as _;
 use jiff::Timestamp;
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::ReplicaSet;
 use k8s_openapi::api::core::v1::{Event, Pod, Service};
 use kube::api::{ListParams, Patch, PatchParams, PostParams};
+use kube::runtime::{WatchStreamExt as _, reflector, watcher};
 use kube::{Api, Client, Resource, ResourceExt as _};
-use local::api::{ApiServer, Config as ApiConfig};
+use local::api::{ApiServer, Config as ApiConfig, Verdict};
 use local::controllers;
 use local::kubelet::runtime::pretend::Pretend;
 use local::kubelet::{Config as KubeletConfig, Kubelet};
@@ -24,6 +27,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
+use crate::run::{self, Options, Running};
 use crate::traffic::RolloutKey;
 use crate::traffic::pretended::Pretended;
 
@@ -31,6 +35,9 @@ use crate::traffic::pretended::Pretended;
 const PATIENCE: Duration = Duration::from_mins(30);
 /// How often a test looks, in virtual time.
 const LOOK: Duration = Duration::from_millis(50);
+
+/// Whose writes those of the controller are.
+const CONTROLLER: &str = "controller";
 
 pub(super) struct Cluster {
     pub(super) server: Arc<ApiServer>,
@@ -46,7 +53,7 @@ impl Cluster {
     /// A cluster with one connected proxy and a running controller.
     pub(super) async fn start() -> Self {
         let cluster = Self::without_controller().await;
-        cluster.with_controller("controller")
+        cluster.with_controller(CONTROLLER)
     }
 
     pub(super) async fn without_controller() -> Self {
@@ -103,6 +110,29 @@ impl Cluster {
         let run = super::super::run(client, self.clock, self.traffic.clone(), stop.clone());
         self.tasks.spawn(run);
         stop
+    }
+
+    /// Starts the controller with all of its parts.
+    pub(super) async fn start_whole(&self) -> Running {
+        let client = self.server.client_named(CONTROLLER);
+        let options = Options::local("default", CONTROLLER);
+        let running = run::start(client, self.clock, options).await.unwrap();
+        assert!(running.serves().await);
+        running
+    }
+
+    /// What the controller writes from now on, by kind.
+    pub(super) fn count_writes(&self) -> Arc<Mutex<BTreeMap<String, usize>>> {
+        let written = Arc::<Mutex<BTreeMap<String, usize>>>::default();
+        let counted = written.clone();
+        self.server.on_write(move |write| {
+            if write.client == CONTROLLER {
+                let mut counted = counted.lock().unwrap();
+                *counted.entry(write.resource.clone()).or_default() += 1;
+            }
+            Verdict::Proceed
+        });
+        written
     }
 
     /// Ends the controller as SIGKILL would: nothing of it runs any more.
@@ -166,6 +196,17 @@ impl Cluster {
     /// Deploys the web application with these steps, and waits until it is healthy.
     pub(super) async fn deploy(&self, steps: Value) {
         self.create::<Rollout>(rollout(steps)).await;
+        self.until("the first deployment is healthy", |status| {
+            is(status, "Healthy")
+        })
+        .await;
+    }
+
+    /// The same without proxies.
+    pub(super) async fn deploy_unrouted(&self, steps: Value) {
+        let mut rollout = rollout(json!([]));
+        rollout["spec"]["strategy"] = json!({"canary": {"steps": steps}});
+        self.create::<Rollout>(rollout).await;
         self.until("the first deployment is healthy", |status| {
             is(status, "Healthy")
         })
@@ -348,18 +389,24 @@ pub(super) fn rollout(steps: Value) -> Value {
     })
 }
 
-/// The proxies know the ready pods of each revision.
+/// The proxies know the ready pods of each revision, half a second after they are.
 async fn discover(client: Client, traffic: Arc<Pretended>) {
+    let (seen, writer) = reflector::store();
     let pods: Api<Pod> = Api::all(client);
+    let events = reflector(writer, watcher(pods, watcher::Config::default())).default_backoff();
+    let mut events = pin!(events);
     let mut before = BTreeMap::new();
-    loop {
+    while events.next().await.is_some() {
+        let later = tokio::time::sleep(Duration::from_millis(500));
+        let mut later = pin!(later);
+        loop {
+            tokio::select! {
+                event = events.next() => assert!(event.is_some(), "a watch never ends"),
+                () = &mut later => break,
+            }
+        }
         let mut endpoints: BTreeMap<String, usize> = BTreeMap::new();
-        let list = pods
-            .list(&ListParams::default())
-            .await
-            .map(|list| list.items)
-            .unwrap_or_default();
-        for pod in list.iter().filter(|pod| is_ready(pod)) {
+        for pod in seen.state().iter().filter(|pod| is_ready(pod)) {
             if let Some(hash) = pod.labels().get("rollouts-pod-template-hash") {
                 *endpoints.entry(hash.clone()).or_default() += 1;
             }
@@ -368,7 +415,6 @@ async fn discover(client: Client, traffic: Arc<Pretended>) {
             traffic.reach(endpoints.clone());
             before = endpoints;
         }
-        tokio::time::sleep(Duration::from_millis(500)).await;
     }
 }
 

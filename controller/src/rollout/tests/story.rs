@@ -1,5 +1,6 @@
 //! Releases that go well, or that people steer.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::json;
@@ -42,13 +43,39 @@ async fn a_first_deployment_skips_the_steps_and_becomes_healthy() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_idle_rollout_is_not_written() {
+async fn an_idle_rollout_costs_no_write() {
     let cluster = Cluster::start().await;
     cluster.deploy(json!([{"setWeight": 10}])).await;
+    cluster.release("2").await;
+    cluster
+        .until("it is promoted", |status| is_at(status, "Healthy", 1))
+        .await;
     cluster.pass(Duration::from_mins(2)).await;
-    let before = cluster.rollout().await.metadata.resource_version;
-    cluster.pass(Duration::from_mins(40)).await;
-    assert_eq!(cluster.rollout().await.metadata.resource_version, before);
+    let written = cluster.count_writes();
+    cluster.pass(Duration::from_hours(1)).await;
+    assert_eq!(*written.lock().unwrap(), BTreeMap::new());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_idle_controller_writes_nothing_but_its_lease() {
+    let cluster = Cluster::without_controller().await;
+    let controller = cluster.start_whole().await;
+    cluster
+        .deploy_unrouted(json!([{"setWeight": 50}, {"pause": {"duration": "1s"}}]))
+        .await;
+    cluster.release("2").await;
+    cluster
+        .until("it is promoted", |status| is_at(status, "Healthy", 2))
+        .await;
+    cluster.pass(Duration::from_mins(2)).await;
+    let written = cluster.count_writes();
+    cluster.pass(Duration::from_hours(1)).await;
+    let written = written.lock().unwrap().clone();
+    assert_eq!(written.keys().collect::<Vec<_>>(), ["leases"]);
+    let renewals = written["leases"];
+    assert!((1_790..=1_810).contains(&renewals), "{renewals} renewals");
+    controller.stop.cancel();
+    controller.join.await.unwrap().unwrap();
 }
 
 #[tokio::test(start_paused = true)]
