@@ -75,6 +75,18 @@ pub enum ConditionError {
     NotTime(&'static str),
 }
 
+// === impl ConditionError ===
+
+impl ConditionError {
+    /// What is wrong, as a measurement tells it: like Argo, without the place.
+    pub fn told(&self) -> String {
+        match self {
+            Self::Syntax { message, .. } => message.clone(),
+            other => other.to_string(),
+        }
+    }
+}
+
 /// Whether the condition holds for a result, at a time (`now()`).
 pub fn holds(condition: &str, result: &Value, now: Timestamp) -> Result<bool, ConditionError> {
     let tree = syntax::parse(condition)?;

@@ -65,6 +65,39 @@ pub enum DurationError {
     },
 }
 
+// === impl DurationError ===
+
+impl DurationError {
+    /// What Go says of it, for where people know Argo's sentence.
+    pub fn in_go(&self) -> String {
+        let invalid = |text: &str| format!("time: invalid duration {}", go_quoted(text));
+        match self {
+            Self::Empty => invalid(""),
+            Self::MissingUnit { text, .. } => {
+                format!("time: missing unit in duration {}", go_quoted(text))
+            }
+            Self::UnknownUnit { text, unit, .. } => {
+                let (unit, text) = (go_quoted(unit), go_quoted(text));
+                format!("time: unknown unit {unit} in duration {text}")
+            }
+            Self::Unexpected { text, .. } | Self::TooLong { text, .. } => invalid(text),
+        }
+    }
+}
+
+/// A text as Go's package `time` quotes it: what is not plain ASCII byte by byte.
+fn go_quoted(text: &str) -> String {
+    let mut quoted = String::from("\"");
+    for byte in text.bytes() {
+        match byte {
+            b'"' | b'\\' => quoted.extend(['\\', char::from(byte)]),
+            b' '..=b'~' | 0x7f => quoted.push(char::from(byte)),
+            other => quoted = format!("{quoted}\\x{other:02x}"),
+        }
+    }
+    quoted + "\""
+}
+
 /// The seconds of a pause: an integer, a string with an integer, or a Go duration cut to whole
 /// seconds. A negative one is not an error here; the Rollout that has it is invalid.
 pub fn pause_seconds(duration: &IntOrString) -> Result<i64, DurationError> {

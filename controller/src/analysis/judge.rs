@@ -31,7 +31,7 @@ impl Conditions<'_> {
             let answer = conditions::holds(condition, result, now);
             answer
                 .map(Some)
-                .map_err(|error| failed(kind, condition, result, &error.to_string()))
+                .map_err(|error| failed(kind, condition, result, &error.told()))
         };
         let success = holds("successCondition", self.success)?;
         let failure = holds("failureCondition", self.failure)?;

@@ -252,7 +252,7 @@ fn duration(what: &str, text: Option<&str>) -> Result<Option<SignedDuration>, St
     let Some(text) = text else { return Ok(None) };
     match GoDuration::parse(text) {
         Ok(duration) => Ok(Some(SignedDuration::from_nanos(duration.nanoseconds()))),
-        Err(error) => Err(format!("invalid {what} string: {error}")),
+        Err(error) => Err(format!("invalid {what} string: {}", error.in_go())),
     }
 }
 

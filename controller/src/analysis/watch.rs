@@ -39,6 +39,10 @@ use crate::traffic::{RolloutKey, Traffic};
 /// Time between two looks at the evidence of a run that it may decide.
 const WATCHFUL: SignedDuration = SignedDuration::from_millis(100);
 
+/// How long what one metric measured waits for the others that are being measured: those that end
+/// about the same time are judged and written together.
+const GATHER: SignedDuration = SignedDuration::from_millis(50);
+
 /// The wait after an error of the API server.
 const RETRY: SignedDuration = SignedDuration::from_secs(1);
 
@@ -326,6 +330,12 @@ impl Controller {
             return;
         };
         outside.measuring.remove(&metric);
+        let now = self.clock.now();
+        let at = if outside.measuring.is_empty() {
+            now
+        } else {
+            now.saturating_add(GATHER).unwrap_or(now)
+        };
         if let Some(job) = job {
             self.jobs.started(job, key.clone());
         }
@@ -333,7 +343,8 @@ impl Controller {
             Ok(taken) => drop(outside.taken.insert(metric, taken)),
             Err(reason) => outside.unreadable = Some(reason),
         }
-        self.due.insert(key, self.clock.now());
+        let due = self.due.entry(key).or_insert(at);
+        *due = at.min(*due);
     }
 
     fn heard_of_jobs(&mut self, news: jobs::News) {

@@ -223,28 +223,34 @@ impl<'a> Evaluation<'a> {
         right: &'a Node,
     ) -> Result<Value, Stop> {
         let (a, b) = (self.value(left)?, self.value(right)?);
-        if operator.compares()
-            && !comparable(&a, &b)
-            && Self::is_typed(left)
-            && Self::is_typed(right)
-        {
+        let unlike = operator.compares() && !comparable(&a, &b);
+        self.spend(size(&a) + size(&b))?;
+        let value = operator.apply(&a, &b);
+        let unlike = unlike
+            || value
+                .as_ref()
+                .is_err_and(|error| *error == operator.invalid(&a, &b));
+        if unlike && self.is_typed(left) && self.is_typed(right) {
             let (a, b) = (a.type_name(), b.type_name());
             let sign = operator.sign();
             return Err(format!("invalid operation: {sign} (mismatched types {a} and {b})").into());
         }
-        self.spend(size(&a) + size(&b))?;
-        let value = operator.apply(&a, &b)?;
+        let value = value?;
         self.spend(size(&value))?;
         Ok(value)
     }
 
     /// Whether the engine knows the type before it runs: then comparing unlike types is an error,
-    /// where between values of unknown type it is just false.
-    fn is_typed(node: &Node) -> bool {
+    /// where between values of unknown type it is just false, and other errors have other words.
+    fn is_typed(&self, node: &Node) -> bool {
         match node {
             Node::Literal(_) | Node::Result | Node::Not(_) | Node::List(_) | Node::Map(_) => true,
-            Node::Negative(operand) => Self::is_typed(operand),
-            Node::Binary { left, right, .. } => Self::is_typed(left) && Self::is_typed(right),
+            Node::Negative(operand) => self.is_typed(operand),
+            Node::Binary { left, right, .. } => self.is_typed(left) && self.is_typed(right),
+            Node::Access { of, .. } => {
+                let floats = matches!(self.result, Value::List(list) if list.is_of_floats());
+                floats && matches!(**of, Node::Result)
+            }
             Node::Call { function, .. } => function.is_typed(),
             _ => false,
         }
@@ -280,7 +286,7 @@ impl<'a> Evaluation<'a> {
         match &of {
             Value::List(items) => {
                 let (from, to) = bounds(items.len(), from.as_ref(), to.as_ref())?;
-                Ok(Value::list(items[from..to].to_vec()))
+                Ok(Value::List(items.part(from..to)))
             }
             Value::Text(text) => {
                 let characters: Vec<char> = text.chars().collect();
@@ -352,7 +358,8 @@ fn bounds(
 fn comparable(a: &Value, b: &Value) -> bool {
     let nil = matches!(a, Value::Nil) || matches!(b, Value::Nil);
     let numbers = a.number().is_some() && b.number().is_some();
-    nil || numbers || a.type_name() == b.type_name()
+    let lists = matches!((a, b), (Value::List(_), Value::List(_)));
+    nil || numbers || lists || a.type_name() == b.type_name()
 }
 
 pub(super) fn boolean(value: &Value, sign: &str) -> Result<bool, Stop> {

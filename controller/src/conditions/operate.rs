@@ -84,7 +84,7 @@ impl Operator {
         }
     }
 
-    fn invalid(self, left: &Value, right: &Value) -> String {
+    pub(super) fn invalid(self, left: &Value, right: &Value) -> String {
         format!(
             "invalid operation: {} {} {}",
             left.type_name(),

@@ -95,7 +95,36 @@ fn whatever_is_written_nothing_panics() {
 fn a_syntax_error_says_where() {
     let error = check("result >\n  = 1").unwrap_err();
     assert_eq!(error.to_string(), "unexpected token Operator(\"=\") (2:3)");
+    assert_eq!(error.told(), "unexpected token Operator(\"=\")");
     assert_eq!(check("result[0] >= 0.95"), Ok(()));
+}
+
+#[test]
+fn a_vector_is_a_list_of_floats_and_known_as_one() {
+    let vector = Value::floats([1.0, 2.0]);
+    let table = [
+        ("result", Err("expected bool, but got []float64")),
+        ("result[0:1]", Err("expected bool, but got []float64")),
+        (
+            "map(result, {#})",
+            Err("expected bool, but got []interface {}"),
+        ),
+        (
+            "result > 1",
+            Err("invalid operation: > (mismatched types []float64 and int)"),
+        ),
+        (
+            "result[0] == 'x'",
+            Err("invalid operation: == (mismatched types float64 and string)"),
+        ),
+        ("result[0] == 1", Ok(true)),
+        ("all(result, {# < 3}) && 2 in result", Ok(true)),
+        ("result == [1, 2]", Ok(true)),
+    ];
+    for (condition, answer) in table {
+        let answer = answer.map_err(str::to_owned);
+        assert_eq!(ask(condition, &vector), answer, "{condition}");
+    }
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::ops::{Deref, Range};
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -19,14 +20,47 @@ pub enum Value {
     Float(f64),
     /// A string.
     Text(Arc<str>),
-    /// A list of anything.
-    List(Arc<Vec<Value>>),
+    /// A list.
+    List(List),
     /// A map of anything.
     Map(Arc<BTreeMap<String, Value>>),
     /// A point in time.
     Time(Timestamp),
     /// A Go `time.Duration`, in nanoseconds.
     Duration(i64),
+}
+
+/// A list of anything, or of floats only, as a vector of Prometheus is.
+#[derive(Clone, Debug)]
+pub struct List {
+    items: Arc<Vec<Value>>,
+    floats: bool,
+}
+
+// === impl List ===
+
+impl List {
+    /// Whether the engine knows that every item is a float.
+    pub(super) fn is_of_floats(&self) -> bool {
+        self.floats
+    }
+
+    /// A part of it, of the same type.
+    pub(super) fn part(&self, range: Range<usize>) -> Self {
+        let items = self.items.get(range).unwrap_or_default();
+        Self {
+            items: Arc::new(items.to_vec()),
+            floats: self.floats,
+        }
+    }
+}
+
+impl Deref for List {
+    type Target = [Value];
+
+    fn deref(&self) -> &[Value] {
+        &self.items
+    }
 }
 
 // === impl Value ===
@@ -39,7 +73,18 @@ impl Value {
 
     /// A list.
     pub fn list(items: Vec<Self>) -> Self {
-        Self::List(Arc::new(items))
+        Self::List(List {
+            items: Arc::new(items),
+            floats: false,
+        })
+    }
+
+    /// A list of floats, a Go `[]float64`.
+    pub fn floats(items: impl IntoIterator<Item = f64>) -> Self {
+        Self::List(List {
+            items: Arc::new(items.into_iter().map(Self::Float).collect()),
+            floats: true,
+        })
     }
 
     /// The Go type, as `%T` prints it.
@@ -50,6 +95,7 @@ impl Value {
             Self::Int(_) => "int",
             Self::Float(_) => "float64",
             Self::Text(_) => "string",
+            Self::List(list) if list.floats => "[]float64",
             Self::List(_) => "[]interface {}",
             Self::Map(_) => "map[string]interface {}",
             Self::Time(_) => "time.Time",

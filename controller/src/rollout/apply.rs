@@ -1,14 +1,15 @@
-//! Apply: does what a plan says, in its order, the status last.
+//! Apply: does what a plan says, in its order; the status last, but for new AnalysisRuns.
 //!
 //! Every write is a patch that carries the version that the plan was made from, or a creation under
 //! a deterministic name. When somebody was faster, the rest of the plan is dropped: what it was made
 //! from is no longer true. The next look makes a better one.
 
 mod rollout;
+mod runs;
 
 use std::sync::{Mutex, PoisonError};
 
-use crds::{AnalysisRun, PodTemplate, Rollout};
+use crds::{PodTemplate, Rollout};
 use futures::{StreamExt as _, stream};
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
@@ -94,7 +95,8 @@ impl<'a> Hands<'a> {
     /// Does it all. The version of the Rollout after the last write to it, or as it was.
     pub(super) async fn apply(&self, plan: &Plan) -> Result<Option<String>, ApplyError> {
         let mut pods = Vec::new();
-        for action in &plan.actions {
+        let last = |action: &&Action| action.follows_status();
+        for action in plan.actions.iter().filter(|action| !last(action)) {
             match action {
                 Action::ChangePod(change) => pods.push(self.change_pod(change)),
                 action => self.act(action).await?,
@@ -113,6 +115,9 @@ impl<'a> Hands<'a> {
             if let Some(patch) = difference(&json(&was)?, &json(next)?) {
                 self.patch_status(patch).await?;
             }
+        }
+        for action in plan.actions.iter().filter(last) {
+            self.act(action).await?;
         }
         Ok(self.version())
     }
@@ -192,10 +197,6 @@ impl<'a> Hands<'a> {
     }
 
     fn rollouts(&self) -> Api<Rollout> {
-        Api::namespaced(self.client.clone(), &self.namespace())
-    }
-
-    fn runs(&self) -> Api<AnalysisRun> {
         Api::namespaced(self.client.clone(), &self.namespace())
     }
 
@@ -300,47 +301,6 @@ impl<'a> Hands<'a> {
         patched
             .map(drop)
             .map_err(failed("a Service", "switch a Service"))
-    }
-
-    async fn create_run(&self, run: &AnalysisRun) -> Result<(), ApplyError> {
-        let created = self.runs().create(&PostParams::default(), run).await;
-        created
-            .map(drop)
-            .map_err(failed("an AnalysisRun", "create an AnalysisRun"))
-    }
-
-    async fn terminate_run(&self, name: &str) -> Result<(), ApplyError> {
-        let patch = json!({"spec": {"terminate": true}});
-        let patched = self
-            .runs()
-            .patch_metadata(name, &PatchParams::default(), &Patch::Merge(&patch))
-            .await;
-        gone_is_fine(patched.map(drop))
-            .map_err(failed("an AnalysisRun", "terminate an AnalysisRun"))
-    }
-
-    async fn fail_run(&self, name: &str, version: &str, message: &str) -> Result<(), ApplyError> {
-        let now = k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(self.clock.now());
-        let patch = json!({
-            "metadata": {"resourceVersion": version},
-            "status": {"phase": "Failed", "message": message, "completedAt": now},
-        });
-        let patched = self
-            .runs()
-            .patch_metadata(name, &PatchParams::default(), &Patch::Merge(&patch))
-            .await;
-        match patched {
-            // The run itself was faster. It is stopped with the next look, and nothing that
-            // protects users may wait for it.
-            Err(kube::Error::Api(status)) if status.is_conflict() => Ok(()),
-            other => gone_is_fine(other.map(drop))
-                .map_err(failed("an AnalysisRun", "fail an AnalysisRun")),
-        }
-    }
-
-    async fn delete_run(&self, name: &str) -> Result<(), ApplyError> {
-        let deleted = self.runs().delete(name, &DeleteParams::background()).await;
-        gone_is_fine(deleted.map(drop)).map_err(failed("an AnalysisRun", "delete an AnalysisRun"))
     }
 
     async fn change_set(&self, change: &ReplicaSetChange) -> Result<(), ApplyError> {

@@ -113,7 +113,7 @@ pub enum Action {
         /// Whether this takes traffic from the canary, which waits for nothing.
         lowers: bool,
     },
-    /// Start an AnalysisRun.
+    /// Start an AnalysisRun, once the status names it.
     CreateRun(Box<AnalysisRun>),
     /// End an AnalysisRun early.
     TerminateRun(String),
@@ -290,7 +290,8 @@ fn merged(actions: Vec<Action>) -> Vec<Action> {
 
 impl Action {
     /// Its place in a pass. A lowering goes first of all, because nothing that can fail may stand
-    /// between a bad canary and its users; the rest is services, traffic, analysis, scaling.
+    /// between a bad canary and its users; the rest is services, traffic, analysis, scaling, and new
+    /// runs.
     pub fn stage(&self) -> u8 {
         match self {
             Self::OrderTraffic { lowers: true, .. } => 0,
@@ -302,16 +303,21 @@ impl Action {
             Self::SwitchService { .. } => 2,
             Self::ResetFuse(_) | Self::ForgetTraffic => 3,
             Self::OrderTraffic { .. } => 4,
-            Self::CreateRun(_)
-            | Self::TerminateRun(_)
-            | Self::FailRun { .. }
-            | Self::DeleteRun(_) => 5,
+            Self::TerminateRun(_) | Self::FailRun { .. } | Self::DeleteRun(_) => 5,
             Self::ChangeReplicaSet(_)
             | Self::DeleteReplicaSet { .. }
             | Self::ScaleWorkload { .. } => 6,
             // New pods of a ReplicaSet are as it says, so it goes first.
             Self::ChangePod(_) | Self::EvictPod(_) => 7,
+            Self::CreateRun(_) => 8,
         }
+    }
+
+    /// Whether it is done after the status is written. A run is named by the status before it is
+    /// there: one that was created just before the process died, and has ended when the next one
+    /// looks, would be taken for an earlier one, and begin again.
+    pub fn follows_status(&self) -> bool {
+        matches!(self, Self::CreateRun(_))
     }
 }
 

@@ -209,6 +209,8 @@ pub struct SpecError {
     pub text: String,
     /// The path as people know it from Argo, where that is another one.
     pub shown: Option<String>,
+    /// What helps who writes the spec, where Argo's sentence does not say it.
+    pub hint: Option<String>,
 }
 
 /// Checks a Rollout, first by itself, then against the objects that it refers to.
@@ -385,6 +387,7 @@ impl SpecError {
             value: Some(value),
             text: text.into(),
             shown: None,
+            hint: None,
         }
     }
 
@@ -395,6 +398,7 @@ impl SpecError {
             value: None,
             text: text.into(),
             shown: None,
+            hint: None,
         }
     }
 
@@ -404,6 +408,14 @@ impl SpecError {
             value: None,
             text: text.into(),
             shown: None,
+            hint: None,
+        }
+    }
+
+    pub(crate) fn hinted(self, hint: String) -> Self {
+        Self {
+            hint: Some(hint),
+            ..self
         }
     }
 

@@ -104,6 +104,28 @@ fn errors_say_what_was_meant() {
 }
 
 #[test]
+fn errors_can_be_told_in_gos_words() {
+    let table = [
+        ("1x", r#"time: unknown unit "x" in duration "1x""#),
+        (
+            "60s-typo",
+            r#"time: unknown unit "s-typo" in duration "60s-typo""#,
+        ),
+        ("300", r#"time: missing unit in duration "300""#),
+        ("", r#"time: invalid duration """#),
+        ("10m.", r#"time: invalid duration "10m.""#),
+        ("\"\\é", r#"time: invalid duration "\"\\\xc3\xa9""#),
+        (
+            "9223372036854775808ns",
+            r#"time: invalid duration "9223372036854775808ns""#,
+        ),
+    ];
+    for (text, message) in table {
+        assert_eq!(GoDuration::parse(text).unwrap_err().in_go(), message);
+    }
+}
+
+#[test]
 fn what_go_refuses_is_refused() {
     let table = [
         "3",

@@ -25,8 +25,6 @@ const FEW_CUTS: usize = 2;
 /// How often a scenario is played before it counts as another than Argo's: tasks of one moment run
 /// in any order, under virtual time too, and Argo's own recordings differ among themselves.
 const PLAYS: usize = 3;
-/// Known to come to another end when they are cut: a background run that is over begins again.
-const KNOWN_CUT: [&str; 1] = ["analysis-background-done"];
 /// Which cuts are played when not all are.
 const SEED: u64 = 4;
 
@@ -178,9 +176,7 @@ fn a_controller_that_dies_before_any_write_comes_to_the_same_end() {
     let wanted = std::env::var(CUTS).unwrap_or_default();
     let open = differences::open();
     let mut scenarios = chosen();
-    scenarios.retain(|scenario| {
-        !open.contains(&scenario.name) && !KNOWN_CUT.contains(&scenario.name.as_str())
-    });
+    scenarios.retain(|scenario| !open.contains(&scenario.name));
     let found = with_each(&scenarios, |scenario| {
         let whole = played(scenario, None);
         let mut cuts: Vec<usize> = (0..whole.writes).collect();

@@ -27,7 +27,11 @@ pub(super) fn check(document: &Document, all: &[Document], problems: &mut Vec<Pr
                 shown: None,
                 ..error
             };
-            problems.push(Problem::at(document, &real.path, real.to_string()));
+            let problem = Problem::at(document, &real.path, real.to_string());
+            problems.push(Problem {
+                suggestion: real.hint,
+                ..problem
+            });
         }
     });
 }

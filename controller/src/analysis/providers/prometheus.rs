@@ -146,12 +146,21 @@ fn span(range: &PrometheusRangeQuery, now: Timestamp) -> Result<[(&str, String);
         let expression = expression.as_deref().unwrap_or_default();
         conditions::moment(expression, now)
             .map(seconds)
-            .map_err(|error| format!("failed to parse rangeQuery.{name} as time: {error}"))
+            .map_err(|error| {
+                format!(
+                    "failed to parse rangeQuery.{name} as time: {}",
+                    error.told()
+                )
+            })
     };
     let step = GoDuration::parse(range.step.as_deref().unwrap_or_default());
     let (start, end) = (moment("start", &range.start)?, moment("end", &range.end)?);
-    let step =
-        step.map_err(|error| format!("failed to parse rangeQuery.step as duration: {error}"))?;
+    let step = step.map_err(|error| {
+        format!(
+            "failed to parse rangeQuery.step as duration: {}",
+            error.in_go()
+        )
+    })?;
     let step = step.nanoseconds() as f64 / 1e9;
     Ok([("start", start), ("end", end), ("step", step.to_string())])
 }
@@ -212,8 +221,7 @@ fn value(data: &Data) -> Result<(Value, String), String> {
         other => return Err(format!("unexpected value type {other:?}")),
     };
     let texts: Vec<String> = numbers.iter().copied().map(printed).collect();
-    let values = numbers.into_iter().map(Value::Float).collect();
-    Ok((Value::list(values), format!("[{}]", texts.join(","))))
+    Ok((Value::floats(numbers), format!("[{}]", texts.join(","))))
 }
 
 /// The numbers of all series, one after the other.

@@ -321,3 +321,4 @@ async fn a_finished_run_is_deleted_when_its_time_is_over() {
 }
 
 mod outside;
+mod secrets;

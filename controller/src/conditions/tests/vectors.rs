@@ -186,7 +186,7 @@ fn operators_and_their_order() {
         (
             "result % 2 == 1",
             json!(7),
-            Err("invalid operation: float64 % int"),
+            Err("invalid operation: % (mismatched types float64 and int)"),
         ),
         ("7 / 2 == 3.5", json!(0), Ok(true)),
         ("result / 0 > 1e300", json!(1), Ok(true)),

@@ -1,8 +1,8 @@
 //! The analysis: which AnalysisRuns must be there now.
 //!
 //! A run is created for an analysis step, and one beside the steps; both end with what they are
-//! for. Their names are deterministic, so that a run that was created just before the process died
-//! is found again.
+//! for. Their names are deterministic, and the status names a run before it is created, so that one
+//! is neither lost nor made twice when the process dies.
 
 use std::collections::BTreeMap;
 
@@ -53,44 +53,53 @@ pub(super) fn plan(scene: &Scene<'_>, abort: &Abort, draft: &mut Draft) -> Runs 
         abort.aborted || scene.promote_full() || scene.is_initial() || scene.in_rollback_window();
     if over {
         let runs = Runs {
-            step: mirror(scene, was.0),
-            background: mirror(scene, was.1),
+            step: mirror(scene, was.0.as_ref()),
+            background: mirror(scene, was.1.as_ref()),
             inconclusive: false,
         };
         cancel(scene, abort, &[], draft);
         collect(scene, &runs.shown(), draft);
-        // What just aborted the update is still shown; once it is over, no run is the current one.
-        return if abort.detail.is_some() {
-            runs
-        } else {
-            Runs::default()
-        };
+        if abort.detail.is_none() {
+            return Runs::default();
+        }
+        // What just aborted the update is still told and shown; after that no run is the current one.
+        tell(&was, &runs, draft);
+        return runs;
     }
     let mut runs = Runs::default();
-    runs.step = step_run(scene, abort, was.0.clone(), draft);
-    runs.background = background_run(scene, abort, was.1.clone(), draft);
+    runs.step = step_run(scene, abort, was.0.as_ref(), draft);
+    runs.background = background_run(scene, abort, was.1.as_ref(), draft);
     runs.inconclusive =
         pauses(scene, runs.step.as_ref(), true) || pauses(scene, runs.background.as_ref(), false);
-    report("Step", was.0.as_ref(), runs.step.as_ref(), draft);
-    report(
-        "Background",
-        was.1.as_ref(),
-        runs.background.as_ref(),
-        draft,
-    );
+    tell(&was, &runs, draft);
     cancel(scene, abort, &runs.shown(), draft);
     collect(scene, &runs.shown(), draft);
     runs
 }
 
+/// Tells people what became of the runs since the last pass.
+fn tell(
+    was: &(
+        Option<RolloutAnalysisRunStatus>,
+        Option<RolloutAnalysisRunStatus>,
+    ),
+    runs: &Runs,
+    draft: &mut Draft,
+) {
+    let (step, background) = was;
+    report("Step", step.as_ref(), runs.step.as_ref(), draft);
+    let now = runs.background.as_ref();
+    report("Background", background.as_ref(), now, draft);
+}
+
 /// The status of a run as it is now.
 fn mirror(
     scene: &Scene<'_>,
-    was: Option<RolloutAnalysisRunStatus>,
+    was: Option<&RolloutAnalysisRunStatus>,
 ) -> Option<RolloutAnalysisRunStatus> {
     let was = was?;
-    let run = abort::current(scene, &was);
-    Some(run.map_or(was, in_brief))
+    let run = abort::current(scene, was);
+    Some(run.map_or_else(|| was.clone(), in_brief))
 }
 
 pub(super) fn in_brief(run: &AnalysisRun) -> RolloutAnalysisRunStatus {
@@ -106,7 +115,7 @@ pub(super) fn in_brief(run: &AnalysisRun) -> RolloutAnalysisRunStatus {
 fn step_run(
     scene: &Scene<'_>,
     abort: &Abort,
-    was: Option<RolloutAnalysisRunStatus>,
+    was: Option<&RolloutAnalysisRunStatus>,
     draft: &mut Draft,
 ) -> Option<RolloutAnalysisRunStatus> {
     if !scene.was.pause_conditions.is_empty() {
@@ -116,13 +125,13 @@ fn step_run(
         return None;
     };
     let index = scene.index();
-    let run = was.as_ref().and_then(|was| abort::current(scene, was));
+    let run = was.and_then(|was| abort::current(scene, was));
     let of_this_step =
         |run: &&AnalysisRun| run.labels().get(names::STEP_INDEX) == Some(&index.to_string());
     keep_or_start(
         scene,
         abort,
-        run.filter(of_this_step),
+        (was, run.filter(of_this_step)),
         (analysis, Purpose::Step(index)),
         draft,
     )
@@ -131,7 +140,7 @@ fn step_run(
 fn background_run(
     scene: &Scene<'_>,
     abort: &Abort,
-    was: Option<RolloutAnalysisRunStatus>,
+    was: Option<&RolloutAnalysisRunStatus>,
     draft: &mut Draft,
 ) -> Option<RolloutAnalysisRunStatus> {
     let (analysis, starting_step) = scene.strategy.canary()?.background.as_ref()?;
@@ -141,14 +150,15 @@ fn background_run(
     if scene.pause(&PauseReason::InconclusiveAnalysisRun).is_some() {
         return mirror(scene, was);
     }
-    let run = was.as_ref().and_then(|was| abort::current(scene, was));
-    keep_or_start(scene, abort, run, (analysis, Purpose::Background), draft)
+    let run = was.and_then(|was| abort::current(scene, was));
+    let wanted = (analysis, Purpose::Background);
+    keep_or_start(scene, abort, (was, run), wanted, draft)
 }
 
 fn keep_or_start(
     scene: &Scene<'_>,
     abort: &Abort,
-    run: Option<&AnalysisRun>,
+    (was, run): (Option<&RolloutAnalysisRunStatus>, Option<&AnalysisRun>),
     wanted: (&RolloutAnalysis, Purpose),
     draft: &mut Draft,
 ) -> Option<RolloutAnalysisRunStatus> {
@@ -161,7 +171,7 @@ fn keep_or_start(
     if let Some(run) = run.filter(|run| !again(run)) {
         return Some(in_brief(run));
     }
-    start(scene, wanted, draft)
+    start(scene, wanted, was, draft)
 }
 
 pub(super) fn phase(run: &AnalysisRun) -> Option<&AnalysisPhase> {
@@ -172,10 +182,11 @@ fn is_completed(run: &AnalysisRun) -> bool {
     phase(run).is_some_and(AnalysisPhase::is_completed)
 }
 
-/// Starts a run, or finds the one that was started just before the process died.
+/// Starts a run: the one that the status names already, if it is not there, or a new one.
 pub(super) fn start(
     scene: &Scene<'_>,
     (analysis, purpose): (&RolloutAnalysis, Purpose),
+    was: Option<&RolloutAnalysisRunStatus>,
     draft: &mut Draft,
 ) -> Option<RolloutAnalysisRunStatus> {
     let input = ComposeInput {
@@ -199,12 +210,11 @@ pub(super) fn start(
         scene.revision(),
         infix.as_deref(),
     );
-    for attempt in 0..NAME_TRIES {
-        let name = if attempt == 0 {
-            base.clone()
-        } else {
-            format!("{base}.{attempt}")
-        };
+    let announced = was.map(|was| was.name.clone());
+    let announced = announced.filter(|name| is_announced(scene, &base, name));
+    let further = (1..NAME_TRIES).map(|attempt| format!("{base}.{attempt}"));
+    let names = std::iter::once(base.clone()).chain(further);
+    for name in announced.into_iter().chain(names) {
         let taken = scene
             .observed
             .runs
@@ -229,6 +239,15 @@ pub(super) fn start(
         format!("every name {base}.n of an AnalysisRun is taken"),
     );
     None
+}
+
+/// Whether a run of that name is still to be created, because the process died between the status and
+/// the run.
+fn is_announced(scene: &Scene<'_>, base: &str, name: &str) -> bool {
+    let rest = name.strip_prefix(base);
+    let fits = rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
+    let runs = &scene.observed.runs;
+    fits && runs.iter().all(|run| run.name_any() != name)
 }
 
 fn is_same(a: &AnalysisRunSpec, b: &AnalysisRunSpec) -> bool {

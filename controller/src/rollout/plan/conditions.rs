@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::abort::Abort;
-use super::{Draft, Plan, Scene, blue_green, deadline, status};
+use super::{Draft, EventNote, Plan, Scene, blue_green, deadline, status};
 use crate::rollout::spec::Way;
 
 const PROGRESSING: &str = "Progressing";
@@ -238,6 +238,12 @@ fn aborted(scene: &Scene<'_>, next: &mut RolloutStatus, detail: Option<&str>, dr
         scene.second(),
     ) {
         draft.warning("RolloutAborted", message);
+        // Where we abort, Argo scales in its next pass. Ours does not wait for that, and tells it in
+        // the same order.
+        let scaled = |event: &EventNote| detail.is_some() && event.reason == "ScalingReplicaSet";
+        if let Some(first) = draft.events.iter().position(scaled) {
+            draft.events[first..].rotate_right(1);
+        }
     }
 }
 

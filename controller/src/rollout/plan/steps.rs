@@ -118,7 +118,8 @@ pub(super) fn promote(
     let steps = scene.strategy.step_count();
     next.pause_conditions.clear();
     next.controller_pause = None;
-    next.abort = None;
+    // The false of a retry stays, as with Argo's controller: a zero is never taken away.
+    next.abort = next.abort.filter(|abort| !abort);
     next.aborted_at = None;
     next.promote_full = None;
     next.current_step_index = scene.strategy.step_index(steps);

@@ -1,5 +1,6 @@
 //! The plan by tables, and by random worlds.
 
+mod analysis;
 mod blue_green;
 mod decisions;
 mod ping_pong;

@@ -79,15 +79,17 @@ fn checked(
         }
         StepKind::Pause(pause) => {
             let path = format!("{path}.pause.duration");
+            let wrong = |seconds: i64| {
+                SpecError::invalid(path, json!(seconds), "Duration needs to be greater than 0")
+            };
             let seconds = match pause.seconds() {
-                Ok(Some(seconds)) if seconds < 0 => {
-                    Err("Duration needs to be greater than 0".to_owned())
-                }
+                Ok(Some(seconds)) if seconds < 0 => Err(wrong(seconds)),
                 Ok(seconds) => Ok(seconds),
-                Err(error) => Err(format!("Duration needs to be greater than 0: {error}")),
+                // What cannot be read is -1 to Argo.
+                Err(error) => Err(wrong(-1).hinted(error.to_string())),
             };
             seconds
-                .map_err(|text| errors.push(SpecError::invalid(path, json!(pause.duration), text)))
+                .map_err(|error| errors.push(error))
                 .ok()
                 .map(Step::Pause)
         }

@@ -139,7 +139,7 @@ fn argos_checks_of_steps_speak_argos_sentences() {
         ),
         (
             steps(&json!([{"pause": {"duration": "10m."}}])),
-            "did you mean \"10m",
+            "steps[0].pause.duration: Invalid value: -1: Duration needs to be greater than 0",
         ),
         (
             steps(&json!([{"setHeaderRoute": {"name": "x"}}])),

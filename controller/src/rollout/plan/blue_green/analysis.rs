@@ -144,7 +144,7 @@ fn keep_or_start(
     match run.filter(|run| !is_wanted_again(look, run)) {
         Some(run) => Some(in_brief(run)),
         // One that the cache has not seen yet is there all the same.
-        None => analysis::start(look.scene, (analysis, side.purpose), draft),
+        None => analysis::start(look.scene, (analysis, side.purpose), side.was, draft),
     }
 }
 

@@ -186,15 +186,18 @@ impl World {
         plan
     }
 
-    /// Carries out the first `count` actions, and the rest including the status only if that is all.
+    /// Makes the first `count` writes of a plan; the status is one of them.
     pub(super) fn carry_out(&mut self, plan: &Plan, count: usize) {
-        plan.actions
+        let (last, first): (Vec<&Action>, Vec<&Action>) = plan
+            .actions
             .iter()
-            .take(count)
-            .for_each(|action| self.act(action));
-        if let (Some(status), true) = (&plan.status, count > plan.actions.len()) {
+            .partition(|action| action.follows_status());
+        first.iter().take(count).for_each(|action| self.act(action));
+        if let (Some(status), true) = (&plan.status, count > first.len()) {
             self.rollout.status = Some(status.clone());
         }
+        let after = count.saturating_sub(first.len() + 1);
+        last.iter().take(after).for_each(|action| self.act(action));
     }
 
     fn act(&mut self, action: &Action) {
