@@ -128,9 +128,11 @@ impl Copy {
     }
 }
 
-/// Argo's schema says nothing at all of volumes.
+/// Argo's schema says nothing at all of volumes, and ours not which words Datadog has.
 fn field(name: &str, schema: &Value) -> Value {
     match name {
+        "aggregator" => json!("avg"),
+        "apiVersion" if schema["type"] == "string" => json!("v1"),
         "volumes" if schema["type"].is_null() => json!([{"name": "a", "emptyDir": {}}]),
         _ => maximal(schema),
     }
