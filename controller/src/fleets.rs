@@ -52,7 +52,7 @@ pub struct Fleets {
     replan: Notify,
     /// Wakes the timer: a deadline may have come nearer.
     deadline: Notify,
-    /// Whether orders and documents are taken now.
+    /// Whether orders and documents are taken now, and a proxy that heard a higher term is outranked.
     gate: Gate,
     /// Whose orders came while they were not; `None` while nothing came. Held for a moment.
     held: Mutex<Option<BTreeSet<RolloutKey>>>,
@@ -107,8 +107,7 @@ impl Fleets {
 
     /// A proxy opened a stream. It is sent what it is to have. The error says why it may not join.
     pub fn connect(&self, hello: &proto::Hello, outbox: Outbox) -> Result<ConnectionId, String> {
-        let now = self.clock.now();
-        let mut inner = self.inner();
+        let (mut inner, now) = self.event();
         inner.opened += 1;
         let id = inner.opened;
         inner.outboxes.insert(id, outbox);
@@ -254,10 +253,17 @@ impl Fleets {
     }
 
     fn with(&self, event: impl FnOnce(&mut state::State, jiff::Timestamp) -> state::Effects) {
-        let now = self.clock.now();
-        let mut inner = self.inner();
+        let (mut inner, now) = self.event();
         let effects = event(&mut inner.state, now);
         self.perform(&mut inner, effects);
+    }
+
+    /// Something happens, at this moment.
+    fn event(&self) -> (MutexGuard<'_, Inner>, jiff::Timestamp) {
+        let mut inner = self.inner();
+        let now = self.clock.now();
+        inner.state.fenced = !self.gate.is_open(now);
+        (inner, now)
     }
 
     /// Sends under the lock, so that messages leave in the order of their versions; no send waits.

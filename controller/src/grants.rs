@@ -22,6 +22,8 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::patience::Patience;
+
 /// The group and kind that a grant's `to` must name. A fleet is no object; the name is ours.
 const FLEET: (&str, &str) = ("sluice", "Fleet");
 
@@ -146,7 +148,7 @@ pub async fn follow(
     };
     let api: Api<ReferenceGrant> = Api::all(client);
     // Its waits double from 0.8 s to 30 s: so long it may take until a CRD that was installed is seen.
-    let mut events = pin!(watcher(api, watcher::Config::default()).default_backoff());
+    let mut events = pin!(watcher(api, watcher::Config::default()).backoff(Patience::default()));
     let (mut grants, mut listing) = (Grants::default(), Grants::default());
     let mut absent = false;
     while let Some(Some(event)) = stop.run_until_cancelled(events.next()).await {

@@ -24,5 +24,6 @@ pub mod uplink_server;
 pub mod client;
 pub mod kit;
 pub mod metrics;
+mod patience;
 
 pub mod clock;

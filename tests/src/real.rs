@@ -62,20 +62,27 @@ pub async fn plane(program: &Path) -> Option<Plane> {
         eprintln!("skipped: no real control plane whose pods are ours (SLUICE_REAL={what:?})");
         return None;
     }
-    let kubeconfig = PathBuf::from(std::env::var_os("KUBECONFIG").expect("KUBECONFIG"));
-    let kubectl = kubectl::Client::kubectl(&kubeconfig).expect("kubectl on the PATH");
-    let client = client(&kubeconfig).await;
-    CRDS.get_or_init(async || {
-        let dir = format!("{REPOSITORY}/deploy/crds");
-        install_crds(&kubectl, Path::new(&dir)).await;
-    })
-    .await;
-    node::start(program, &kubeconfig);
-    Some(Plane {
-        client,
-        kubeconfig,
-        kubectl,
-    })
+    let plane = Plane::of_environment().await;
+    node::start(program, &plane.kubeconfig);
+    Some(plane)
+}
+
+/// The control plane, with our CRDs on it, whatever runs its pods; nothing where there is none, and a
+/// line that says so.
+///
+/// # Panics
+///
+/// When there should be one and it cannot be used.
+#[expect(
+    clippy::print_stderr,
+    reason = "a test that proves nothing must say so"
+)]
+pub async fn any_plane() -> Option<Plane> {
+    if std::env::var_os("SLUICE_REAL").is_none() {
+        eprintln!("skipped: no real control plane (SLUICE_REAL)");
+        return None;
+    }
+    Some(Plane::of_environment().await)
 }
 
 /// Installs CRDs and waits until they are served.
@@ -102,6 +109,22 @@ async fn config(kubeconfig: &Path) -> Config {
 // === impl Plane ===
 
 impl Plane {
+    async fn of_environment() -> Self {
+        let kubeconfig = PathBuf::from(std::env::var_os("KUBECONFIG").expect("KUBECONFIG"));
+        let kubectl = kubectl::Client::kubectl(&kubeconfig).expect("kubectl on the PATH");
+        let client = client(&kubeconfig).await;
+        CRDS.get_or_init(async || {
+            let dir = format!("{REPOSITORY}/deploy/crds");
+            install_crds(&kubectl, Path::new(&dir)).await;
+        })
+        .await;
+        Self {
+            client,
+            kubeconfig,
+            kubectl,
+        }
+    }
+
     /// Until the guard is dropped, no other test of this process has a controller.
     pub async fn alone(&self) -> RwLockWriteGuard<'static, ()> {
         WHOLE.write().await
@@ -113,7 +136,7 @@ impl Plane {
     }
 
     /// A client that says who it is itself: what passes through it carries its own token.
-    async fn passing_client(&self) -> Client {
+    pub async fn passing_client(&self) -> Client {
         let mut config = config(&self.kubeconfig).await;
         config.auth_info = kube::config::AuthInfo::default();
         Client::try_from(config).expect("a client")

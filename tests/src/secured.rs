@@ -11,7 +11,7 @@ use controller::clock::Clock;
 use controller::run::{Options, UplinkTls};
 use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret, Service, ServiceAccount};
-use kube::api::{DeleteParams, PostParams};
+use kube::api::{DeleteParams, ListParams, PostParams};
 use kube::core::NamespaceResourceScope;
 use kube::{Api, Client, Resource};
 use proxy::args::{AccessLog, Credentials, Membership, Settings, Source};
@@ -50,12 +50,13 @@ pub struct Joining {
 // === impl Secured ===
 
 impl Secured {
-    /// A namespace, and a controller in it.
+    /// A namespace, and a controller in it that reaches the API server with `own`, everything else with
+    /// `client`.
     ///
     /// # Panics
     ///
     /// When anything of it is refused.
-    pub async fn start(client: Client, namespace: &str) -> Self {
+    pub async fn start((client, own): (Client, Client), namespace: &str) -> Self {
         make_namespace(&client, namespace).await;
         let clock = Clock::system();
         let names = BTreeSet::from([NAME.to_owned()]);
@@ -72,7 +73,7 @@ impl Secured {
             uplink_tls: Some(tls),
             ..Options::local(namespace, "secured")
         };
-        let running = controller::run::start(client.clone(), clock, options).await;
+        let running = controller::run::start(own, clock, options).await;
         let running = running.expect("a controller that starts");
         assert!(running.serves().await, "it serves");
         Self {
@@ -197,7 +198,8 @@ impl Secured {
         self.running.fleets.connected().values().sum()
     }
 
-    /// Ends it, and removes the namespace.
+    /// Ends it, and removes the namespace; first the Rollouts, with which a next controller would go on
+    /// while nothing can be made in the namespace any more.
     pub async fn stop(self) {
         self.running.stop.cancel();
         self.running
@@ -205,6 +207,10 @@ impl Secured {
             .await
             .expect("no panic")
             .expect("ended well");
+        let rollouts: Api<crds::Rollout> = Api::namespaced(self.client.clone(), &self.namespace);
+        let (how, all) = (DeleteParams::background(), ListParams::default());
+        let deleted = rollouts.delete_collection(&how, &all).await;
+        deleted.expect("Rollouts that can be deleted");
         let namespaces: Api<Namespace> = Api::all(self.client);
         let _ = namespaces
             .delete(&self.namespace, &DeleteParams::default())

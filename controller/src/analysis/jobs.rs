@@ -16,6 +16,8 @@ use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, Client, ResourceExt as _};
 
 use super::providers::job::{self, JobHome, JobKey, JobState, RUN_NAME, RUN_NAMESPACE, RUN_UID};
+use crate::caches::Scope;
+use crate::patience::Patience;
 
 /// The Job of a pod.
 const JOB_LABELS: [&str; 2] = ["batch.kubernetes.io/job-name", "job-name"];
@@ -63,11 +65,15 @@ pub(super) struct Jobs {
     synced: bool,
 }
 
-/// The watches.
-pub(super) fn watch(client: &Client, home: &JobHome) -> Stream {
+/// The watches: where all Jobs are made, or else where runs are seen.
+pub(super) fn watch(client: &Client, home: &JobHome, scope: &Scope) -> Stream {
     let client = home.cluster.as_ref().unwrap_or(client);
     let config = watcher::Config::default().labels(RUN_UID);
-    let (jobs, pods): (Api<Job>, Api<Pod>) = match &home.namespace {
+    let seen = match scope {
+        Scope::Cluster => None,
+        Scope::Namespace(namespace) => Some(namespace),
+    };
+    let (jobs, pods): (Api<Job>, Api<Pod>) = match home.namespace.as_ref().or(seen) {
         Some(namespace) => (
             Api::namespaced(client.clone(), namespace),
             Api::namespaced(client.clone(), namespace),
@@ -78,11 +84,11 @@ pub(super) fn watch(client: &Client, home: &JobHome) -> Stream {
         tracing::warn!(%error, "the watch of {what} of metrics broke; it is started again");
     };
     let jobs = watcher(jobs, config.clone())
-        .default_backoff()
+        .backoff(Patience::default())
         .filter_map(move |event| future::ready(event.inspect_err(|it| told(it, "Jobs")).ok()))
         .map(|event| News::Job(Box::new(event)));
     let pods = watcher(pods, config)
-        .default_backoff()
+        .backoff(Patience::default())
         .filter_map(move |event| future::ready(event.inspect_err(|it| told(it, "pods")).ok()))
         .map(|event| News::Pod(Box::new(event)));
     let both: [BoxStream<'static, News>; 2] = [jobs.boxed(), pods.boxed()];

@@ -135,7 +135,7 @@ pub async fn run(setup: Setup, stop: CancellationToken) {
 /// Measures AnalysisRuns until `stop`.
 pub async fn work(kit: Kit, means: Means, stop: CancellationToken) {
     let (client, clock) = (kit.client.clone(), kit.clock);
-    let news_of_jobs = jobs::watch(&client, &means.jobs);
+    let news_of_jobs = jobs::watch(&client, &means.jobs, kit.caches.scope());
     let mut controller = Controller {
         jobs_client: means.jobs.cluster.clone().unwrap_or_else(|| client.clone()),
         client,

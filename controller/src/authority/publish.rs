@@ -19,6 +19,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::{CA_KEY, MANAGED_BY};
+use crate::patience::Patience;
 
 /// How long after a write that failed there is another try.
 const RETRY_INTERVAL: Duration = Duration::from_secs(10);
@@ -55,7 +56,7 @@ pub async fn publish(
         None => Api::all(client.clone()),
     };
     let config = watcher::Config::default().fields(&format!("metadata.name={name}"));
-    let mut events = pin!(watcher(api, config).default_backoff());
+    let mut events = pin!(watcher(api, config).backoff(Patience::default()));
     let mut publisher = Publisher {
         client,
         name,

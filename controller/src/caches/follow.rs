@@ -16,6 +16,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::kept::{Keep, Kept, Key};
+use crate::patience::Patience;
 
 /// Objects that one answer to a list brings: with more, reading a large cluster needs more memory at once.
 const PAGE: u32 = 500;
@@ -51,9 +52,8 @@ where
             page_size: Some(PAGE),
             ..Config::default()
         };
-        // Its waits double from 0.8 s to 30 s, with jitter, so that a server that comes back is not
-        // met by all of its clients at once.
-        let events = watcher(self.api.clone(), config).default_backoff();
+        // With jitter, so that a server that comes back is not met by all of its clients at once.
+        let events = watcher(self.api.clone(), config).backoff(Patience::default());
         let mut events = pin!(events);
         let mut listed = BTreeSet::new();
         let mut broken = false;

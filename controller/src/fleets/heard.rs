@@ -35,6 +35,11 @@ impl State {
         let Some((fleet, proxy)) = self.connections.get(&id).cloned() else {
             return effects;
         };
+        if !self.fenced && self.deaf.remove(&id) {
+            // The lease is ours after all. When it says Hello again it is outranked.
+            effects.close.push(id);
+            return effects;
+        }
         let speaker = Speaker {
             fleet: &fleet,
             proxy: &proxy,

@@ -30,6 +30,10 @@ pub(super) struct State {
     pub(super) fleets: BTreeMap<String, Fleet>,
     pub(super) releases: BTreeMap<RolloutKey, Release>,
     pub(super) connections: BTreeMap<ConnectionId, (String, String)>,
+    /// Whether the lease may be somebody else's at this moment.
+    pub(super) fenced: bool,
+    /// Streams of proxies that had heard a higher term while that was so: they refuse what they are sent.
+    pub(super) deaf: BTreeSet<ConnectionId>,
     /// Certificate references that a proxy refused, and why.
     pub(super) refused_secrets: BTreeMap<String, String>,
 }
@@ -77,7 +81,7 @@ impl State {
     ) -> Result<Effects, String> {
         let mut effects = Effects::default();
         self.admit(hello)?;
-        self.outrank(hello);
+        self.outrank(id, hello);
         let fleet = self.fleets.entry(hello.fleet.clone()).or_default();
         let replaced = fleet.connect(&hello.proxy, hello.process_id.clone(), id, now);
         let evicted = fleet.evict();
@@ -96,6 +100,7 @@ impl State {
         }
         if let Some(replaced) = replaced {
             self.connections.remove(&replaced);
+            self.deaf.remove(&replaced);
             effects.close.push(replaced);
         }
         self.connections
@@ -114,6 +119,7 @@ impl State {
     /// A stream ended.
     pub(super) fn disconnect(&mut self, id: ConnectionId, now: Timestamp) -> Effects {
         let mut effects = Effects::default();
+        self.deaf.remove(&id);
         let Some((fleet, proxy)) = self.connections.remove(&id) else {
             return effects;
         };
@@ -287,17 +293,25 @@ impl State {
         Ok(())
     }
 
-    /// Who connected before may have heard a higher term than ours, where the lease was deleted. We
-    /// hold the lease, so what we say must count; but only this fleet's proxies are believed about it.
-    fn outrank(&mut self, hello: &proto::Hello) {
+    /// Who connected before may have heard a higher term than ours. If we hold the lease, it was deleted or
+    /// reset, and what we say must count; but only this fleet's proxies are believed about it. If we may
+    /// not hold it any more, a later leader spoke, and the proxy is right to refuse what we say.
+    fn outrank(&mut self, id: ConnectionId, hello: &proto::Hello) {
         let heard = hello.in_force.map(Version::from).unwrap_or_default();
         let ours = self.version;
         let fleet = self.fleets.entry(hello.fleet.clone()).or_default();
-        if heard.term > fleet.term.max(ours.term) {
-            tracing::warn!(fleet = hello.fleet, proxy = hello.proxy, %heard, %ours,
-                           "a proxy heard a higher term, the lease was deleted or reset; going above it");
-            fleet.term = heard.term.saturating_add(1);
+        if heard.term <= fleet.term.max(ours.term) {
+            return;
         }
+        if self.fenced {
+            tracing::warn!(fleet = hello.fleet, proxy = hello.proxy, %heard, %ours,
+                           "a proxy heard a higher term, and the lease may be somebody else's");
+            self.deaf.insert(id);
+            return;
+        }
+        tracing::warn!(fleet = hello.fleet, proxy = hello.proxy, %heard, %ours,
+                       "a proxy heard a higher term, the lease was deleted or reset; going above it");
+        fleet.term = heard.term.saturating_add(1);
     }
 
     /// The next version for what is said to a fleet.

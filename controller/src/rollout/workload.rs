@@ -20,6 +20,7 @@ use tokio::sync::Notify;
 
 use super::spec::SpecError;
 use crate::caches::Scope;
+use crate::patience::Patience;
 use crate::traffic::RolloutKey;
 
 /// A kind that a Rollout may refer to.
@@ -211,7 +212,7 @@ impl Shelf {
             Scope::Namespace(here) => Api::namespaced_with(client.clone(), here, &resource),
         };
         let events = watcher(all, watcher::Config::default())
-            .default_backoff()
+            .backoff(Patience::default())
             .modify(|object| {
                 object.managed_fields_mut().clear();
                 if let Some(data) = object.data.as_object_mut() {

@@ -1,22 +1,36 @@
 //! `courses`: records what Argo's controller does in the scenarios of `tests/courses`, or plays
 //! them with ours, on the control plane that KUBECONFIG leads to. `tests/courses/record` calls it.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use clap::{Args, Parser};
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
 use serde_json::{Value, json};
-use sluice_tests::courses::compare::{compare, told};
+use sluice_tests::courses::compare::{Difference, compare, told};
 use sluice_tests::courses::course::Course;
 use sluice_tests::courses::differences::{self, Deliberate};
 use sluice_tests::courses::expected::Expected;
 use sluice_tests::courses::real::{Program, Real};
 use sluice_tests::courses::scenario::Scenario;
+use sluice_tests::http::get;
+use sluice_tests::real::rights::{self, Install};
+use sluice_tests::real::{Plane, any_plane};
 use tokio::process::Command;
 
+/// How often a scenario is played before it counts as another than Argo's: its own recordings differ
+/// among themselves.
+const PLAYS: usize = 3;
+/// The namespace of the controller that sees all of them.
+const HOME: &str = "sluice";
+/// What a controller must not log.
+const BAD: [&str; 3] = [" ERROR ", "panicked", "forbidden"];
 /// The first port for what controllers serve.
 const FIRST_PORT: u16 = 20_000;
 /// How often Argo's controller was started.
@@ -60,7 +74,11 @@ struct Which {
 
 struct Argo(PathBuf, PathBuf);
 
-struct Ours;
+/// Ours, with the rights that `deploy/` gives it and no others.
+struct Ours {
+    plane: Plane,
+    logs: PathBuf,
+}
 
 fn main() -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().collect();
@@ -109,12 +127,7 @@ async fn record(options: &Record) -> ExitCode {
     for round in 1..=options.times {
         let courses = real.play(&scenarios, round).await;
         for ((all, course), scenario) in recorded.iter_mut().zip(courses).zip(&scenarios) {
-            let file = options
-                .which
-                .logs
-                .join(format!("{}.{round}.json", scenario.name));
-            let text = serde_json::to_string_pretty(&course).expect("JSON");
-            std::fs::write(file, text).expect("a writable file");
+            keep(&options.which.logs, scenario, round, &course);
             all.push(course);
         }
         say(&format!("round {round} of {} is over", options.times));
@@ -148,41 +161,77 @@ async fn record(options: &Record) -> ExitCode {
 }
 
 async fn replay(which: &Which) -> ExitCode {
-    let scenarios = which.scenarios();
-    let real = connect(Arc::new(Ours), which).await;
-    real.install_kinds().await;
-    let courses = real.play(&scenarios, 0).await;
+    let what = std::env::var("SLUICE_REAL").unwrap_or_default();
+    let Some(plane) = any_plane().await.filter(|_| what == "full") else {
+        say(&format!(
+            "no scenario was played: nothing pretends pods here (SLUICE_REAL={what:?}, see .ci/real)"
+        ));
+        return ExitCode::SUCCESS;
+    };
+    let ours = Ours {
+        plane,
+        logs: which.logs.clone(),
+    };
+    let real = connect(Arc::new(ours), which).await;
     let (deliberate, open) = (Deliberate::all(), differences::open());
-    let mut good = true;
-    for (scenario, course) in scenarios.iter().zip(&courses) {
-        let Some(expected) = Expected::load(scenario) else {
-            say(&format!("{}: not recorded", scenario.name));
-            good = false;
-            continue;
-        };
-        let found = compare(&expected, course);
-        let found = differences::undeliberate(&deliberate, &scenario.name, found);
-        let is_open = open.contains(&scenario.name);
-        if !found.is_empty() {
-            good &= is_open;
-            let open = if is_open { " (known, in open.txt)" } else { "" };
-            say(&format!(
-                "{}: {} differences{open}",
-                scenario.name,
-                found.len()
-            ));
-            say(&told(&found));
+    let all = which.scenarios();
+    let mut left = all.clone();
+    let mut found: BTreeMap<String, Vec<Difference>> = BTreeMap::new();
+    for round in 0..PLAYS {
+        let courses = real.play(&left, round).await;
+        for (scenario, course) in left.iter().zip(&courses) {
+            keep(&which.logs, scenario, round, course);
+            let differs = judge(scenario, course, &deliberate);
+            if !differs.is_empty() && round + 1 < PLAYS {
+                say(&format!("{} differed in play {round}:", scenario.name));
+                say(&told(&differs));
+            }
+            found.insert(scenario.name.clone(), differs);
         }
+        left.retain(|it| !found[&it.name].is_empty() && !open.contains(&it.name));
+        say(&format!("play {round} is over, {} differ", left.len()));
+    }
+    let known = found
+        .iter()
+        .filter(|(name, it)| !it.is_empty() && open.contains(*name));
+    let known = known.count();
+    for scenario in &left {
+        let differs = &found[&scenario.name];
+        say(&format!("{}: {} differences", scenario.name, differs.len()));
+        say(&told(differs));
+    }
+    let complaints = real.complaints().await;
+    for complaint in &complaints {
+        say(complaint);
     }
     say(&format!(
-        "{} scenarios played beside a real control plane",
-        scenarios.len()
+        "{} scenarios played beside a real control plane: {} differ, {known} are known to differ \
+         (tests/courses/open.txt), {} complaints",
+        all.len(),
+        left.len(),
+        complaints.len(),
     ));
-    if good {
+    if left.is_empty() && complaints.is_empty() {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
     }
+}
+
+/// What is different and for no reason that the documentation gives.
+fn judge(scenario: &Scenario, course: &Course, deliberate: &[Deliberate]) -> Vec<Difference> {
+    let differs = match Expected::load(scenario) {
+        Some(expected) => compare(&expected, course),
+        None => vec![Difference::not_recorded()],
+    };
+    differences::undeliberate(deliberate, &scenario.name, differs)
+}
+
+/// Courses are kept beside the logs, for whoever looks into a difference.
+fn keep(logs: &Path, scenario: &Scenario, round: usize, course: &Course) {
+    let file = logs.join(format!("{}.{round}.json", scenario.name));
+    let text = serde_json::to_string_pretty(course).expect("JSON");
+    std::fs::write(file, text).expect("a writable file");
 }
 
 async fn connect(program: Arc<dyn Program>, which: &Which) -> Arc<Real> {
@@ -195,6 +244,10 @@ fn say(text: &str) {
 }
 
 impl Program for Argo {
+    fn prepare<'a>(&'a self, _: Option<&'a str>) -> BoxFuture<'a, ()> {
+        std::future::ready(()).boxed()
+    }
+
     fn command(&self, namespace: Option<&str>, number: u16) -> Command {
         // It unpacks its plugins where it stands, and never over others.
         let start = STARTS.fetch_add(1, Ordering::Relaxed);
@@ -229,6 +282,10 @@ impl Program for Argo {
         let of_namespace = lines.filter(|line| line["namespace"] == namespace);
         Some(of_namespace.enumerate().filter_map(event).collect())
     }
+
+    fn complaints<'a>(&'a self, _: &'a Path, _: u16) -> BoxFuture<'a, Vec<String>> {
+        std::future::ready(Vec::new()).boxed()
+    }
 }
 
 /// An event, from the line with which Argo's controller logs it.
@@ -249,16 +306,60 @@ fn event((number, line): (usize, Value)) -> Option<Value> {
     }))
 }
 
+// === impl Ours ===
+
+impl Ours {
+    fn place(&self, namespace: Option<&str>) -> PathBuf {
+        self.logs.join("rights").join(namespace.unwrap_or(HOME))
+    }
+
+    async fn grant(&self, namespace: Option<&str>) {
+        let place = self.place(namespace);
+        std::fs::create_dir_all(&place).expect("a directory");
+        if namespace.is_none() {
+            // It is there when there is another round.
+            let make = ["create", "namespace", HOME];
+            self.plane.kubectl.try_run(&make).await;
+        }
+        let install = match namespace {
+            Some(namespace) => (Install::Namespaced, namespace),
+            None => (Install::Cluster, HOME),
+        };
+        let server = std::env::var("KUBE_API").expect("KUBE_API");
+        rights::grant(&self.plane, install, &place, &server).await;
+    }
+
+    /// What it was refused, by its own metrics. They are kept beside the log.
+    async fn refused(&self, log: &Path, number: u16) -> Vec<String> {
+        let address = SocketAddr::from(([127, 0, 0, 1], FIRST_PORT + 2 * number));
+        let Some(metrics) = get(address, "/metrics").await else {
+            return vec!["it does not serve its metrics".to_owned()];
+        };
+        let _ = std::fs::write(log.with_extension("metrics"), &metrics.body);
+        let refused = ["status_code=\"401\"", "status_code=\"403\""];
+        let is_refusal = |line: &&str| refused.iter().any(|label| line.contains(label));
+        let lines = metrics.body.lines().filter(is_refusal);
+        lines
+            .map(|line| format!("deploy/ lacks a right: {line}"))
+            .collect()
+    }
+}
+
 impl Program for Ours {
+    fn prepare<'a>(&'a self, namespace: Option<&'a str>) -> BoxFuture<'a, ()> {
+        self.grant(namespace).boxed()
+    }
+
     fn command(&self, namespace: Option<&str>, number: u16) -> Command {
         let program = std::env::current_exe().expect("this program");
         let port = FIRST_PORT + 2 * number;
         let mut command = Command::new(program);
+        // As many requests as Argo's might send when it was recorded.
         command
             .arg(CONTROLLER)
-            .arg("--leader-elect=false")
+            .args(["--leader-elect=false", "--qps=1000", "--burst=2000"])
             .arg("--kubeconfig")
-            .arg(kubeconfig());
+            .arg(self.place(namespace).join("kubeconfig"));
         command
             .arg("--status-listen")
             .arg(format!("127.0.0.1:{port}"));
@@ -287,6 +388,17 @@ impl Program for Ours {
 
     fn events(&self, _: &Path, _: &str) -> Option<Vec<Value>> {
         None
+    }
+
+    fn complaints<'a>(&'a self, log: &'a Path, number: u16) -> BoxFuture<'a, Vec<String>> {
+        let look = async move {
+            let text = std::fs::read_to_string(log).unwrap_or_default();
+            let is_bad = |line: &&str| BAD.iter().any(|word| line.contains(word));
+            let bad = text.lines().filter(is_bad).map(str::to_owned);
+            let refused = self.refused(log, number).await;
+            bad.chain(refused).collect()
+        };
+        look.boxed()
     }
 }
 

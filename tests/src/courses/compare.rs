@@ -40,6 +40,12 @@ pub enum How {
 // === impl Difference ===
 
 impl Difference {
+    /// Of a scenario of which nothing was recorded.
+    pub fn not_recorded() -> Self {
+        let how = How::Failed("it was not recorded: tests/courses/record".to_owned());
+        Self::of("failure", how, &Field::default(), &[])
+    }
+
     fn of(field: &str, how: How, expected: &Field, ours: &[String]) -> Self {
         Self {
             field: field.to_owned(),

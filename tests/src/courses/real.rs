@@ -13,11 +13,9 @@ use controller::clock::Clock;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use k8s_openapi::api::core::v1::Namespace;
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kube::ResourceExt as _;
-use kube::api::{DeleteParams, ObjectMeta, Patch, PatchParams, PostParams};
+use kube::api::{DeleteParams, ListParams, ObjectMeta, PostParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::runtime::wait::{await_condition, conditions::is_crd_established};
+use kube::core::DynamicObject;
 use kube::{Api, Client, Config};
 use rustix::process::{Pid, Signal, kill_process_group};
 use serde_json::Value;
@@ -28,7 +26,7 @@ use tokio::task::JoinSet;
 use super::answers::Answers;
 use super::course::Course;
 use super::play::play;
-use super::recorder::Recorder;
+use super::recorder::{Recorder, resource};
 use super::scenario::Scenario;
 use super::stage::{Events, Restart, Stage};
 
@@ -37,6 +35,9 @@ const PATIENCE: Duration = Duration::from_mins(2);
 
 /// A controller as a program.
 pub trait Program: Send + Sync + 'static {
+    /// Makes what it needs before it is started, in its namespace or for all of them.
+    fn prepare<'a>(&'a self, namespace: Option<&'a str>) -> BoxFuture<'a, ()>;
+
     /// How it is started: for one namespace, or for all of them. `number` is another one for each
     /// that may run at the same time.
     fn command(&self, namespace: Option<&str>, number: u16) -> Command;
@@ -47,6 +48,9 @@ pub trait Program: Send + Sync + 'static {
 
     /// The events of a namespace that its log tells of, as objects; `None` if what arrives is all.
     fn events(&self, log: &Path, namespace: &str) -> Option<Vec<Value>>;
+
+    /// What it did that no course shows and that it must not do; asked for before it is ended.
+    fn complaints<'a>(&'a self, log: &'a Path, number: u16) -> BoxFuture<'a, Vec<String>>;
 }
 
 /// A real control plane.
@@ -58,6 +62,7 @@ pub struct Real {
     program: Arc<dyn Program>,
     logs: PathBuf,
     at_once: Arc<Semaphore>,
+    complaints: Mutex<Vec<String>>,
     _tasks: JoinSet<()>,
 }
 
@@ -86,7 +91,7 @@ impl Real {
         let recorder = Recorder::start(&client, &mut tasks).await;
         let answers = Arc::new(Answers::default());
         let address = answers.clone().serve().await;
-        std::fs::create_dir_all(&logs).expect("a directory for logs");
+        clean(&logs).expect("a directory for logs");
         Self {
             client,
             recorder,
@@ -95,25 +100,8 @@ impl Real {
             program,
             logs,
             at_once: Arc::new(Semaphore::new(at_once)),
+            complaints: Mutex::default(),
             _tasks: tasks,
-        }
-    }
-
-    /// Makes our kinds known to the cluster.
-    ///
-    /// # Panics
-    ///
-    /// When the cluster refuses them.
-    pub async fn install_kinds(&self) {
-        let api: Api<CustomResourceDefinition> = Api::all(self.client.clone());
-        let params = PatchParams::apply("courses").force();
-        for kind in crds::all() {
-            let name = kind.name_any();
-            let applied = api.patch(&name, &params, &Patch::Apply(&kind)).await;
-            applied.expect("one of our kinds");
-            let known = await_condition(api.clone(), &name, is_crd_established());
-            let known = tokio::time::timeout(PATIENCE, known).await;
-            known.expect("in time").expect("a watch");
         }
     }
 
@@ -142,10 +130,23 @@ impl Real {
                 courses[at] = course;
             }
             if let Some(whole) = whole {
+                self.ask(None, 0).await;
                 whole.kill().await;
             }
         }
         courses
+    }
+
+    /// What the controllers did wrong that no course shows.
+    pub async fn complaints(&self) -> Vec<String> {
+        self.complaints.lock().await.clone()
+    }
+
+    async fn ask(&self, namespace: Option<&str>, number: u16) {
+        let found = self.program.complaints(&self.log(namespace), number).await;
+        let of = namespace.unwrap_or("the controller");
+        let found = found.into_iter().map(|what| format!("{of}: {what}"));
+        self.complaints.lock().await.extend(found);
     }
 
     async fn play_one(self: Arc<Self>, scenario: &Scenario, round: usize, at: usize) -> Course {
@@ -184,14 +185,26 @@ impl Real {
             patience: PATIENCE,
         };
         let course = play(&stage, scenario).await;
-        // A namespace that goes away takes its Rollouts along; nobody waits for it.
-        let _ = namespaces
-            .delete(&namespace, &DeleteParams::background())
-            .await;
+        if own.is_some() {
+            self.ask(Some(&namespace), number).await;
+        }
+        self.clear(&namespace).await;
         for process in own.iter().chain(&proxy) {
             process.kill().await;
         }
         course
+    }
+
+    /// Takes away what would go on and be work for others. The namespace stays: its end would be more
+    /// work than the scenario was, and meanwhile every write in it is refused.
+    async fn clear(&self, namespace: &str) {
+        for kind in ["Rollout", "AnalysisRun", "Deployment"] {
+            let api: Api<DynamicObject> =
+                Api::namespaced_with(self.client.clone(), namespace, &resource(kind));
+            let (how, all) = (DeleteParams::background(), ListParams::default());
+            let deleted = api.delete_collection(&how, &all).await;
+            deleted.expect("a collection that can be deleted");
+        }
     }
 
     fn events(&self, namespace: &str, own: bool) -> Option<Events> {
@@ -211,6 +224,7 @@ impl Real {
 
     async fn start(&self, namespace: Option<&str>, number: u16) -> Arc<Running> {
         let (program, of) = (self.program.clone(), namespace.map(str::to_owned));
+        program.prepare(namespace).await;
         let command = move || program.command(of.as_deref(), number);
         Running::start_with(Box::new(command), self.log(namespace)).await
     }
@@ -231,6 +245,18 @@ impl Real {
             None
         }
     }
+}
+
+/// A directory without the logs of another day: what stands in them would be complained about.
+fn clean(logs: &Path) -> std::io::Result<()> {
+    std::fs::create_dir_all(logs)?;
+    for entry in std::fs::read_dir(logs)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|end| end == "log") {
+            std::fs::remove_file(path)?;
+        }
+    }
+    Ok(())
 }
 
 fn restart(running: Option<Arc<Running>>) -> Restart {

@@ -14,9 +14,10 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use tokio::net::TcpSocket;
 
+use super::Plane;
 use super::door::Door;
+use super::rights::{self, Install};
 use super::service::Service;
-use super::{Plane, rights};
 use crate::http::get;
 use crate::objects::Objects;
 use crate::processes;
@@ -41,6 +42,7 @@ pub struct Space {
     /// The control plane.
     pub plane: Plane,
     objects: Objects,
+    install: Install,
     program: PathBuf,
     dir: tempfile::TempDir,
 }
@@ -71,14 +73,24 @@ pub struct Controller {
 // === impl Space ===
 
 impl Space {
-    /// Makes the namespace. `program` is what runs everything.
+    /// Makes the namespace, for controllers that see nothing else. `program` is what runs everything.
     pub async fn new(plane: &Plane, program: &Path, namespace: &str) -> Self {
+        Self::with(Install::Namespaced, plane, program, namespace).await
+    }
+
+    /// Makes the namespace, for controllers that see the whole cluster.
+    pub async fn of_cluster(plane: &Plane, program: &Path, namespace: &str) -> Self {
+        Self::with(Install::Cluster, plane, program, namespace).await
+    }
+
+    async fn with(install: Install, plane: &Plane, program: &Path, namespace: &str) -> Self {
         plane.kubectl.run(&["create", "namespace", namespace]).await;
         let dir = tempfile::tempdir().expect("a directory");
         Self {
             _logs: PrintLogs::of(dir.path()),
             plane: plane.clone(),
             objects: Objects::of(plane.client.clone(), namespace),
+            install,
             program: program.to_owned(),
             dir,
         }
@@ -122,6 +134,7 @@ impl Space {
         self.plane.kubectl.run(&rollouts).await;
         let all = ["delete", "namespace", namespace, "--wait=false"];
         self.plane.kubectl.run(&all).await;
+        rights::revoke(&self.plane, namespace).await;
     }
 }
 
@@ -145,17 +158,16 @@ impl Deref for Space {
 // === impl Ground ===
 
 impl Ground {
-    /// A namespace with a controller, and so many proxies in each fleet that is started.
+    /// A controller in a namespace, and so many proxies in each fleet that is started.
     ///
     /// # Panics
     ///
     /// When something does not start.
-    pub async fn start(plane: &Plane, program: &Path, namespace: &str, proxies: usize) -> Self {
-        let space = Space::new(plane, program, namespace).await;
+    pub async fn start(space: Space, proxies: usize) -> Self {
         let controller = space.controller("controller").await;
         let service = Service::to(controller.uplink).await;
         let fleets = Fleets::new(Plan {
-            exe: Exe::at(program),
+            exe: Exe::at(&space.program),
             env: inherited(),
             proxies,
             uplink: service.address,
@@ -247,7 +259,8 @@ impl Controller {
         let own = space.dir.path().join(name);
         std::fs::create_dir_all(&own).expect("a directory");
         let server = format!("http://{}", door.address);
-        let kubeconfig = rights::grant(&space.plane, &space.namespace, &own, &server).await;
+        let place = (space.install, space.namespace.as_str());
+        let kubeconfig = rights::grant(&space.plane, place, &own, &server).await;
         let (port, uplink) = hold_port();
         let ready_file = own.join("ready.json");
         let path = |path: &Path| path.to_str().expect("a path in UTF-8").to_owned();
@@ -258,6 +271,9 @@ impl Controller {
             format!("--ready-file={}", path(&ready_file)),
             "--status-listen=127.0.0.1:0".to_owned(),
         ]);
+        if space.install == Install::Namespaced {
+            arguments.push("--namespaced".to_owned());
+        }
         let argv = Exe::at(&space.program).command(Part::Controller, arguments);
         Self {
             door,
@@ -306,9 +322,13 @@ impl Controller {
     ///
     /// When it lacked a right at any time.
     pub async fn stop(self) {
+        let log = self.keeper.log().to_owned();
         self.keeper.stop().await;
         let forbidden = self.door.forbidden();
         assert!(forbidden.is_empty(), "deploy/ lacks rights: {forbidden:#?}");
+        let log = std::fs::read_to_string(log).unwrap_or_default();
+        assert!(!log.contains("forbidden"), "deploy/ lacks rights: {log}");
+        assert!(!log.contains("panicked"), "{log}");
     }
 }
 

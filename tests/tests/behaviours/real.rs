@@ -1,6 +1,6 @@
 //! The same with a real Kubernetes control plane, where there is one (`.ci/real`): [`releases`] and
-//! [`article`] with the rights of `deploy/` and no others, [`kills`] that nothing depends on one
-//! process, [`outage`] that nothing waits for the API server. Beside Argo's own controller:
+//! [`article`] with the rights of `deploy/` and no others, [`kills`] and [`leaders`] that nothing depends
+//! on one process, [`outage`] that nothing waits for the API server. Beside Argo's own controller:
 //! [`interchange`] of a [`release`], who acts when they are [`beside`] each other, what Argo's
 //! [`plugin`] says, and what the [`schemas`] of both keep.
 
@@ -12,6 +12,8 @@ mod beside;
 mod interchange;
 #[path = "real/kills.rs"]
 mod kills;
+#[path = "real/leaders.rs"]
+mod leaders;
 #[path = "real/outage.rs"]
 mod outage;
 #[path = "real/plugin.rs"]

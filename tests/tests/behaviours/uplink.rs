@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use kube::Client;
 use local::api::{ApiServer, Config};
+use sluice_tests::real::door::Door;
+use sluice_tests::real::rights::{self, Install};
+use sluice_tests::real::{self, any_plane};
 use sluice_tests::secured::{AUDIENCE, Secured};
 use sluice_tests::wait::{LONG, eventually};
 
@@ -17,47 +20,38 @@ async fn only_a_proxy_with_the_right_token_joins_and_the_older_rollout_has_a_hos
     });
     let server = server.expect("starts");
     server.install_crds(&crds::all()).expect("installed");
-    shows(server.client(), "uplink").await;
+    shows((server.client(), server.client()), "uplink").await;
 }
 
-/// The same on a real API server, and more: a rotation takes a minute there.
+/// The same on a real API server, with the rights of `deploy/`, and more: a rotation takes a minute
+/// there.
 #[tokio::test(flavor = "multi_thread")]
-#[expect(
-    clippy::print_stderr,
-    reason = "a test that proves nothing must say so"
-)]
 async fn on_a_real_api_server_it_is_the_same_and_a_rotation_drops_no_stream() {
-    if std::env::var_os("SLUICE_REAL").is_none() {
-        eprintln!("skipped: no real control plane (SLUICE_REAL)");
+    let Some(plane) = any_plane().await else {
         return;
-    }
+    };
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    let client = Client::try_default().await.expect("KUBECONFIG");
-    install_crds().await;
-    shows(client.clone(), "real-uplink").await;
-    rotates(client, "real-rotation").await;
-}
-
-/// Each CRD, as `kubectl apply --server-side` does; other tests may do the same at the same time.
-async fn install_crds() {
-    let dir = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/crds");
-    let apply = ["apply", "--server-side", "--force-conflicts", "-f", dir];
-    let wait = [
-        "wait",
-        "--for=condition=Established",
-        "--timeout=30s",
-        "-f",
-        dir,
-    ];
-    for words in [&apply[..], &wait[..]] {
-        let done = tokio::process::Command::new("kubectl").args(words).output();
-        let done = done.await.expect("kubectl");
-        assert!(done.status.success(), "{done:?}");
+    let door = Door::open(plane.passing_client().await).await;
+    for namespace in ["real-uplink", "real-rotation"] {
+        let dir = tempfile::tempdir().unwrap();
+        plane.kubectl.run(&["create", "namespace", namespace]).await;
+        let place = (Install::Cluster, namespace);
+        let server = format!("http://{}", door.address);
+        let kubeconfig = rights::grant(&plane, place, dir.path(), &server).await;
+        let clients = (plane.client.clone(), real::client(&kubeconfig).await);
+        if namespace == "real-uplink" {
+            shows(clients, namespace).await;
+        } else {
+            rotates(clients, namespace).await;
+        }
+        rights::revoke(&plane, namespace).await;
     }
+    let forbidden = door.forbidden();
+    assert!(forbidden.is_empty(), "deploy/ lacks rights: {forbidden:#?}");
 }
 
-async fn shows(client: Client, namespace: &str) {
-    let controller = Secured::start(client, namespace).await;
+async fn shows(clients: (Client, Client), namespace: &str) {
+    let controller = Secured::start(clients, namespace).await;
     controller.roll_out("first", "shop.example").await;
     controller.authorities(|_| true).await;
     let good = controller.token(namespace, AUDIENCE).await;
@@ -99,9 +93,9 @@ async fn shows(client: Client, namespace: &str) {
     controller.stop().await;
 }
 
-async fn rotates(client: Client, namespace: &str) {
-    Secured::age(&client, namespace, Duration::from_secs(30)).await;
-    let controller = Secured::start(client, namespace).await;
+async fn rotates(clients: (Client, Client), namespace: &str) {
+    Secured::age(&clients.0, namespace, Duration::from_secs(30)).await;
+    let controller = Secured::start(clients, namespace).await;
     controller.roll_out("first", "shop.example").await;
     let before = controller.authorities(|_| true).await;
     let good = controller.token(namespace, AUDIENCE).await;

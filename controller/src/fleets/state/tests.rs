@@ -361,6 +361,39 @@ fn versions_and_epochs_are_above_all_that_was_before() {
 /// Sent ahead, the promotion's weight 0 met the old document, in which the promoted revision was
 /// still the canary: its users were answered by the old stable for a moment.
 #[test]
+fn while_the_lease_may_be_somebody_elses_no_proxy_is_outranked() {
+    let mut state = ordered();
+    let ahead = Hello {
+        in_force: Some(proto::Version {
+            term: 9,
+            counter: 7,
+        }),
+        ..hello("p")
+    };
+    state.fenced = true;
+    let effects = state.hello(1, &ahead, at(0)).expect("welcome");
+    let terms = |effects: &Effects| -> BTreeSet<u64> {
+        let kinds = effects.send.iter().map(|(_, message)| &message.kind);
+        let versions = kinds.filter_map(|kind| match kind {
+            Some(Kind::Snapshot(snapshot)) => snapshot.version,
+            Some(Kind::Weights(weights)) => weights.version,
+            _ => None,
+        });
+        versions.map(|version| version.term).collect()
+    };
+    assert_eq!(terms(&effects), BTreeSet::from([3]), "it refuses that");
+    let report = || Said::Report(Report::default());
+    assert!(state.heard(1, report(), at(1)).close.is_empty());
+    // The lease could be renewed: nobody else had it.
+    state.fenced = false;
+    assert_eq!(state.heard(1, report(), at(2)).close, [1]);
+    state.disconnect(1, at(2));
+    let effects = state.hello(2, &ahead, at(3)).expect("welcome");
+    assert_eq!(terms(&effects), BTreeSet::from([10]));
+    assert!(state.heard(2, report(), at(4)).close.is_empty());
+}
+
+#[test]
 fn a_promotion_travels_with_its_document_and_never_ahead_of_it() {
     let mut state = ordered();
     join(&mut state, 1, "p-1");

@@ -1,7 +1,7 @@
 //! The documentation's example as it stands, with kubectl.
 
 use sluice_tests::load::Load;
-use sluice_tests::real::ground::Ground;
+use sluice_tests::real::ground::{Ground, Space};
 use sluice_tests::real::{Plane, plane};
 use sluice_tests::wait::{LONG, eventually};
 
@@ -18,7 +18,8 @@ async fn on_a_real_api_server_the_example_is_released_with_kubectl() {
         return;
     };
     let _alone = plane.alone().await;
-    let ground = Ground::start(&plane, program(), NAMESPACE, 1).await;
+    let space = Space::of_cluster(&plane, program(), NAMESPACE).await;
+    let ground = Ground::start(space, 1).await;
     let file = example().to_str().unwrap();
     let apply = ["apply", "-n", NAMESPACE, "-f", file];
     let applied = plane.kubectl.run(&apply).await;

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 use sluice_tests::real::argo::Argo;
+use sluice_tests::real::door::Answered;
 use sluice_tests::real::ground::{Ground, Space};
 use sluice_tests::real::plane;
 use sluice_tests::shop::{Shop, Version};
@@ -16,19 +17,19 @@ async fn of_argos_controller_and_ours_one_waits_whichever_comes_first() {
     let (Some(plane), Some(argo)) = (plane(program()).await, Argo::found()) else {
         return;
     };
-    let _alone = plane.alone().await;
+    let _others = plane.beside_others().await;
     let space = Space::new(&plane, program(), "real-lease").await;
     let argos = argo.start(&space);
     let first = holder(&space, &Value::Null).await;
     let ours = space.controller("ours").await;
     eventually("ours to wait", LONG, async || {
-        let leases = |it: &sluice_tests::real::door::Answered| it.path.contains("/leases/");
+        let leases = |it: &Answered| it.path.contains("/leases/");
         let looked = ours.door.record().into_iter().filter(leases).count();
         (looked >= 3).then_some(())
     })
     .await;
     assert_eq!(holder(&space, &Value::Null).await, first);
-    let written = ours.door.record().into_iter().filter(|it| it.is_write());
+    let written = ours.door.record().into_iter().filter(Answered::is_write);
     assert_eq!(written.count(), 0, "ours has written while Argo's leads");
 
     argos.stop().await;
@@ -55,9 +56,10 @@ async fn a_rollout_with_a_router_of_somebody_elses_is_left_untouched() {
     let Some(plane) = plane(program()).await else {
         return;
     };
-    let _alone = plane.alone().await;
+    let _others = plane.beside_others().await;
     let ledgers = tempfile::tempdir().unwrap();
-    let ground = Ground::start(&plane, program(), "real-refused", 1).await;
+    let space = Space::new(&plane, program(), "real-refused").await;
+    let ground = Ground::start(space, 1).await;
     let services = json!({"stableService": "shop-stable", "canaryService": "shop-canary"});
     let routers = [
         (

@@ -62,7 +62,7 @@ async fn hand_over(release: &Release, namespace: &str, from: Who) {
     let (Some(plane), Some(argo)) = (plane(program()).await, Argo::found()) else {
         return;
     };
-    let _alone = plane.alone().await;
+    let _others = plane.beside_others().await;
     let space = Space::new(&plane, program(), namespace).await;
     hand_over_in(&space, &argo, release, from).await;
     space.remove().await;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use sluice_tests::load::Load;
-use sluice_tests::real::ground::Ground;
+use sluice_tests::real::ground::{Ground, Space};
 use sluice_tests::real::plane;
 use sluice_tests::shop::{Shop, Version};
 
@@ -18,9 +18,10 @@ async fn with_the_api_server_gone_traffic_and_fuse_go_on_and_the_release_resumes
     let Some(plane) = plane(program()).await else {
         return;
     };
-    let _alone = plane.alone().await;
+    let _others = plane.beside_others().await;
     let ledgers = tempfile::tempdir().unwrap();
-    let ground = Ground::start(&plane, program(), "real-outage", 2).await;
+    let space = Space::new(&plane, program(), "real-outage").await;
+    let ground = Ground::start(space, 2).await;
     let steps = json!([{"setWeight": 40}, {"pause": {"duration": "5s"}}, {"setWeight": 80}]);
     let shop = Shop {
         namespace: ground.namespace.clone(),

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use sluice_tests::load::Load;
-use sluice_tests::real::ground::Ground;
+use sluice_tests::real::ground::{Ground, Space};
 use sluice_tests::real::plane;
 use sluice_tests::shop::{Shop, Version};
 
@@ -17,7 +17,8 @@ async fn on_a_real_api_server_a_good_release_is_promoted_and_a_bad_one_aborted()
     };
     let _alone = plane.alone().await;
     let ledgers = tempfile::tempdir().unwrap();
-    let ground = Ground::start(&plane, program(), "real-releases", 2).await;
+    let space = Space::of_cluster(&plane, program(), "real-releases").await;
+    let ground = Ground::start(space, 2).await;
     let steps = json!([
         {"setWeight": 20}, {"pause": {"duration": "1s"}},
         {"setWeight": 60}, {"pause": {"duration": "1s"}},
