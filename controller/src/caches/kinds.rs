@@ -76,30 +76,13 @@ pub enum RolloutIndex {
 
 // === impl Parsed ===
 
-impl<K: Resource> Parsed<K> {
+impl<K> Parsed<K> {
+    /// `meta` tells objects apart; the object has its own.
     pub(crate) fn new(meta: ObjectMeta, object: Result<K, String>) -> Self {
-        match object {
-            Ok(object) => Self {
-                // The object has its own; this one is for telling objects apart.
-                meta: slim(object.meta()),
-                object: Ok(Arc::new(object)),
-            },
-            Err(error) => Self {
-                meta,
-                object: Err(error),
-            },
+        Self {
+            meta,
+            object: object.map(Arc::new),
         }
-    }
-}
-
-/// The metadata that tells objects apart.
-fn slim(meta: &ObjectMeta) -> ObjectMeta {
-    ObjectMeta {
-        name: meta.name.clone(),
-        namespace: meta.namespace.clone(),
-        uid: meta.uid.clone(),
-        resource_version: meta.resource_version.clone(),
-        ..ObjectMeta::default()
     }
 }
 

@@ -39,17 +39,27 @@ impl<K> Wire<K> {
 
 impl<'de, K: DeserializeOwned> Deserialize<'de> for Wire<K> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        use serde::de::Error as _;
-        let value = Value::Object(stripped(deserializer)?);
-        let meta = value.get("metadata").unwrap_or(&Value::Null);
-        let meta = match meta {
-            Value::Null => ObjectMeta::default(),
-            meta => ObjectMeta::deserialize(meta).map_err(D::Error::custom)?,
-        };
+        let fields = stripped(deserializer)?;
         Ok(Self {
-            meta,
-            object: K::deserialize(&value).map_err(|error| error.to_string()),
+            meta: slim(&fields),
+            // By value: what is kept is moved, not copied.
+            object: K::deserialize(Value::Object(fields)).map_err(|error| error.to_string()),
         })
+    }
+}
+
+/// The metadata that tells objects apart, of whatever shape the object is.
+fn slim(fields: &Map<String, Value>) -> ObjectMeta {
+    let text = |name| {
+        let value = fields.get("metadata").and_then(|meta| meta.get(name));
+        value.and_then(Value::as_str).map(str::to_owned)
+    };
+    ObjectMeta {
+        name: text("name"),
+        namespace: text("namespace"),
+        uid: text("uid"),
+        resource_version: text("resourceVersion"),
+        ..ObjectMeta::default()
     }
 }
 
