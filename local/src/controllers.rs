@@ -1,7 +1,8 @@
 //! What a kube-controller-manager would do for the kinds that Sluice needs: Deployments become
 //! ReplicaSets ([`deployment`]), ReplicaSets become Pods ([`replicaset`]), Pods become
 //! EndpointSlices ([`endpointslice`]), Jobs become Pods ([`job`]). PodDisruptionBudgets are counted
-//! ([`disruption`]), HorizontalPodAutoscalers hold their targets within bounds ([`autoscaler`]).
+//! ([`disruption`]), HorizontalPodAutoscalers hold their targets within bounds ([`autoscaler`]). All
+//! are called by [`drive`].
 //!
 //! All of them have one shape. Something changed, so *look* (read the object and what it owns, from
 //! the API and not from a cache, so that nothing is created twice), *plan* (a pure function of what
@@ -14,10 +15,8 @@
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex},
-    time::Duration,
 };
 
-use futures::StreamExt as _;
 use k8s_openapi::{
     api::core::v1::{Pod, PodTemplateSpec},
     apimachinery::pkg::apis::meta::v1::OwnerReference,
@@ -25,15 +24,12 @@ use k8s_openapi::{
 use kube::{
     Api, Client, Resource, ResourceExt as _,
     api::{DeleteParams, ObjectMeta, PostParams, Preconditions},
-    runtime::{
-        controller::{Action, Error as ControllerError},
-        reflector::ObjectRef,
-        watcher,
-    },
 };
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
+
+mod drive;
 
 pub mod autoscaler;
 pub mod deployment;
@@ -43,8 +39,6 @@ pub mod job;
 pub mod pods;
 pub mod replicaset;
 
-/// How long to wait before another look after an error.
-const RETRY: Duration = Duration::from_millis(500);
 /// How many random characters end a generated name, as Kubernetes has it.
 const SUFFIX: usize = 5;
 /// The characters of generated names: no vowels and nothing that looks like another, as Kubernetes
@@ -173,45 +167,6 @@ fn failed(action: &'static str) -> impl FnOnce(kube::Error) -> ReconcileError {
         action,
         source: Box::new(source),
     }
-}
-
-/// Another look after `wait`, or at the next change.
-fn look_again(wait: Option<Duration>) -> Action {
-    wait.map_or_else(Action::await_change, Action::requeue)
-}
-
-/// What to do about an error: a conflict is nothing but news, so look again without ado.
-fn after<K: Resource>(object: &K, error: &ReconcileError) -> Action
-where
-    K::DynamicType: Default,
-{
-    let name = object.meta().name.as_deref().unwrap_or_default();
-    let namespace = object.meta().namespace.as_deref().unwrap_or_default();
-    let kind = K::kind(&K::DynamicType::default()).into_owned();
-    if error.is_conflict() {
-        tracing::debug!(kind, namespace, name, "somebody was faster: looking again");
-    } else {
-        let source = std::error::Error::source(error).map(ToString::to_string);
-        tracing::warn!(kind, namespace, name, %error, source, "cannot act: trying again");
-    }
-    Action::requeue(RETRY)
-}
-
-/// Runs a controller's stream to its end; its errors were reported by [`after`].
-async fn drive<K: Resource>(
-    looks: impl futures::Stream<
-        Item = Result<(ObjectRef<K>, Action), ControllerError<ReconcileError, watcher::Error>>,
-    >,
-) where
-    K::DynamicType: Eq + std::hash::Hash + Clone + std::fmt::Debug,
-{
-    looks
-        .for_each(async |look| {
-            if let Err(ControllerError::QueueError(error)) = look {
-                tracing::warn!(%error, "the watch broke: starting it again");
-            }
-        })
-        .await;
 }
 
 /// The reference that makes `owner` the controller of what it creates.

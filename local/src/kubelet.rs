@@ -105,6 +105,7 @@ impl Kubelet {
     /// the ending of processes to their supervisors.
     pub async fn run(self, stop: CancellationToken) {
         let registered = tokio::select! {
+            biased;
             () = self.register() => true,
             () = stop.cancelled() => false,
         };
@@ -173,6 +174,7 @@ impl Workers {
         let mut changes = pin!(changes);
         loop {
             tokio::select! {
+                biased;
                 change = changes.next() => match change {
                     Some(change) => self.on(change),
                     None => return,

@@ -213,6 +213,7 @@ impl Controller {
             gate.opened(|| clock.now()).await;
             let wait = self.until_next();
             tokio::select! {
+                biased; // The order is of no account, but always the same.
                 seen = inbox.take() => seen.into_iter().for_each(|(key, run)| self.saw(key, run)),
                 Some(said) = news_of_jobs.next() => self.heard_of_jobs(said),
                 Some(measured) = self.tasks.join_next() => {

@@ -25,7 +25,7 @@ use thiserror::Error;
 use super::merge::difference;
 use super::names;
 use super::observe::{Claim, is_controlled_by};
-use super::plan::{Action, NewReplicaSet, Plan, PodChange, ReplicaSetChange};
+use super::plan::{Action, NewReplicaSet, Plan, PodChange, ReplicaSetChange, Written};
 use crate::clock::Clock;
 use crate::traffic::{RolloutKey, Traffic};
 
@@ -92,8 +92,13 @@ impl<'a> Hands<'a> {
         }
     }
 
-    /// Does it all. The version of the Rollout after the last write to it, or as it was.
-    pub(super) async fn apply(&self, plan: &Plan) -> Result<Option<String>, ApplyError> {
+    /// Does it all, and notes what is `written`. The version of the Rollout after the last write to
+    /// it, or as it was.
+    pub(super) async fn apply(
+        &self,
+        plan: &Plan,
+        written: &mut Vec<Written>,
+    ) -> Result<Option<String>, ApplyError> {
         let mut pods = Vec::new();
         let last = |action: &&Action| action.follows_status();
         for action in plan.actions.iter().filter(|action| !last(action)) {
@@ -101,6 +106,7 @@ impl<'a> Hands<'a> {
                 Action::ChangePod(change) => pods.push(self.change_pod(change)),
                 action => self.act(action).await?,
             }
+            written.extend(action.written());
         }
         // A ReplicaSet may have thousands of them.
         let mut changes = stream::iter(pods).buffer_unordered(PODS_AT_ONCE);

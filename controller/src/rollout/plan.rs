@@ -191,6 +191,20 @@ pub struct EventNote {
     pub reason: String,
     /// And in a sentence.
     pub message: String,
+    /// The write that it is about: done, it is told, though the rest of the pass fail. Without one
+    /// it is told with the status.
+    pub of: Option<Written>,
+}
+
+/// What an action writes, as far as people are told of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Written {
+    /// The number of the newest revision.
+    Number,
+    /// The ReplicaSet of that name.
+    ReplicaSet(String),
+    /// The Service of that name.
+    Service(String),
 }
 
 /// What the parts of a plan add to it.
@@ -289,6 +303,17 @@ fn merged(actions: Vec<Action>) -> Vec<Action> {
 // === impl Action ===
 
 impl Action {
+    /// What it writes, where people are told of it.
+    pub(crate) fn written(&self) -> Option<Written> {
+        match self {
+            Self::NumberRollout(_) => Some(Written::Number),
+            Self::CreateReplicaSet(set) => Some(Written::ReplicaSet(set.name.clone())),
+            Self::ChangeReplicaSet(set) => Some(Written::ReplicaSet(set.name.clone())),
+            Self::SwitchService { service, .. } => Some(Written::Service(service.clone())),
+            _ => None,
+        }
+    }
+
     /// Its place in a pass. A lowering goes first of all, because nothing that can fail may stand
     /// between a bad canary and its users; the rest is services, traffic, analysis, scaling, and new
     /// runs.
@@ -321,6 +346,20 @@ impl Action {
     }
 }
 
+// === impl EventNote ===
+
+impl EventNote {
+    /// News that is no warning.
+    pub fn normal(reason: &str, message: impl Into<String>) -> Self {
+        Self {
+            warning: false,
+            reason: reason.to_owned(),
+            message: message.into(),
+            of: None,
+        }
+    }
+}
+
 // === impl Draft ===
 
 impl Draft {
@@ -336,18 +375,21 @@ impl Draft {
     }
 
     pub(crate) fn event(&mut self, reason: &str, message: impl Into<String>) {
+        self.events.push(EventNote::normal(reason, message));
+    }
+
+    /// Tells of a write, whatever becomes of those after it.
+    pub(crate) fn event_of(&mut self, of: Written, reason: &str, message: impl Into<String>) {
         self.events.push(EventNote {
-            warning: false,
-            reason: reason.to_owned(),
-            message: message.into(),
+            of: Some(of),
+            ..EventNote::normal(reason, message)
         });
     }
 
     pub(crate) fn warning(&mut self, reason: &str, message: impl Into<String>) {
         self.events.push(EventNote {
             warning: true,
-            reason: reason.to_owned(),
-            message: message.into(),
+            ..EventNote::normal(reason, message)
         });
     }
 

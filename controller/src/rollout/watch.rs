@@ -179,6 +179,7 @@ impl Controller {
                 Next::Idle => Duration::MAX,
             };
             tokio::select! {
+                biased; // The order is of no account, but always the same.
                 Some(()) = looks.next() => {}
                 () = self.queue.changed() => {}
                 () = tokio::time::sleep(wait) => {}
@@ -286,11 +287,8 @@ impl Controller {
             .unwrap_or_else(PoisonError::into_inner)
             .remove(key);
         let Some(gone) = gone else { return Ok(()) };
-        let note = EventNote {
-            warning: false,
-            reason: "RolloutDeleted".to_owned(),
-            message: format!("Rollout {}/{} is deleted.", key.name, key.namespace),
-        };
+        let message = format!("Rollout {}/{} is deleted.", key.name, key.namespace);
+        let note = EventNote::normal("RolloutDeleted", message);
         self.tell(&gone, &[note]);
         Ok(())
     }
@@ -323,11 +321,7 @@ impl Controller {
             "Sluice has no traffic router {router}: this Rollout is left to the controller that has"
         );
         tracing::warn!(?key, "{message}");
-        let note = EventNote {
-            warning: false,
-            reason: "ForeignTrafficRouter".to_owned(),
-            message,
-        };
+        let note = EventNote::normal("ForeignTrafficRouter", message);
         self.tell(rollout, &[note]);
     }
 
@@ -343,18 +337,24 @@ impl Controller {
             (self.kit.clock, self.queue.since(key)),
             rollout,
         );
-        if let Some(version) = hands.apply(&plan).await? {
+        let mut written = Vec::new();
+        let applied = hands.apply(&plan, &mut written).await;
+        if applied.is_err() {
+            // The next pass finds it done, and has nothing to tell of it.
+            let of_a_write =
+                |note: &&EventNote| note.of.as_ref().is_some_and(|of| written.contains(of));
+            let done: Vec<EventNote> = plan.events.iter().filter(of_a_write).cloned().collect();
+            self.tell(rollout, &done);
+        }
+        if let Some(version) = applied? {
             self.written().insert(key.clone(), version);
         }
         if rollout.status.is_none() && plan.status.is_some() {
-            let added = EventNote {
-                warning: false,
-                reason: "RolloutAddedToInformer".to_owned(),
-                message: format!(
-                    "Rollout resource added to informer: {}/{}",
-                    key.namespace, key.name
-                ),
-            };
+            let message = format!(
+                "Rollout resource added to informer: {}/{}",
+                key.namespace, key.name
+            );
+            let added = EventNote::normal("RolloutAddedToInformer", message);
             self.tell(rollout, &[added]);
         }
         self.tell(rollout, &plan.events);

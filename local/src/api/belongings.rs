@@ -2,7 +2,7 @@
 //! changed that may concern them. Kept with every write, so that collecting costs what there is to
 //! collect and not what there is.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -19,7 +19,7 @@ pub(super) struct Belongings {
     /// Where the object with a uid is.
     spots: HashMap<String, Spot>,
     /// What names the object with a uid as its owner.
-    owned: HashMap<String, HashSet<Spot>>,
+    owned: BTreeMap<String, BTreeSet<Spot>>,
     suspects: VecDeque<Spot>,
     known: HashSet<Spot>,
 }

@@ -20,12 +20,15 @@ use kube::{
     Api, Client, ResourceExt as _,
     api::{DynamicObject, GroupVersionKind, Patch, PatchParams},
     discovery::pinned_kind,
-    runtime::{Controller, controller::Action, watcher},
 };
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use super::{Context, ReconcileError, after, drive, failed};
+use super::{
+    Context,
+    drive::{Controller, Looked},
+    failed,
+};
 use crate::clock::Clock;
 
 /// How often the target is looked at, as Kubernetes' default.
@@ -44,26 +47,18 @@ pub struct Plan {
 pub async fn run(client: Client, clock: Clock, stop: CancellationToken) {
     let context = Context::new(client.clone(), clock);
     let autoscalers = Api::<HorizontalPodAutoscaler>::all(client);
-    let looks = Controller::new(autoscalers, watcher::Config::default())
-        .graceful_shutdown_on(stop.cancelled_owned())
-        .run(
-            reconcile,
-            |object, error, _| after(&*object, error),
-            context,
-        );
-    drive(looks).await;
+    Controller::new(autoscalers)
+        .run(reconcile, context, stop)
+        .await;
 }
 
-async fn reconcile(
-    seen: Arc<HorizontalPodAutoscaler>,
-    context: Arc<Context>,
-) -> Result<Action, ReconcileError> {
+async fn reconcile(seen: Arc<HorizontalPodAutoscaler>, context: Arc<Context>) -> Looked {
     let autoscalers: Api<HorizontalPodAutoscaler> =
         context.api(&seen.namespace().unwrap_or_default());
     let found = autoscalers.get_opt(&seen.name_any()).await;
     let found = found.map_err(failed("read the HorizontalPodAutoscaler"))?;
     let Some(autoscaler) = found.filter(|one| one.uid() == seen.uid()) else {
-        return Ok(Action::await_change());
+        return Ok(None);
     };
     let target = target(&autoscaler, &context).await;
     let now = context.clock.now();
@@ -94,7 +89,7 @@ async fn reconcile(
             .await
             .map_err(failed("write the HorizontalPodAutoscaler's status"))?;
     }
-    Ok(Action::requeue(EVERY))
+    Ok(Some(EVERY))
 }
 
 /// The target's API and scale, or why there is none.

@@ -11,12 +11,15 @@ use kube::{
     Api, Client, ResourceExt as _,
     api::{DeleteParams, ListParams, Patch, PatchParams, PostParams, Preconditions},
     core::Selector,
-    runtime::{Controller, controller::Action, watcher},
 };
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use super::{Context, ReconcileError, after, controlled_by, drive, failed, look_again};
+use super::{
+    Context, ReconcileError, controlled_by,
+    drive::{Controller, Looked},
+    failed,
+};
 use crate::clock::Clock;
 
 mod conditions;
@@ -30,18 +33,13 @@ use plan::{Plan, REVISION, plan};
 pub async fn run(client: Client, clock: Clock, stop: CancellationToken) {
     let context = Context::new(client.clone(), clock);
     let deployments = Api::<Deployment>::all(client.clone());
-    let looks = Controller::new(deployments, watcher::Config::default())
-        .owns(Api::<ReplicaSet>::all(client), watcher::Config::default())
-        .graceful_shutdown_on(stop.cancelled_owned())
-        .run(
-            reconcile,
-            |object, error, _| after(&*object, error),
-            context,
-        );
-    drive(looks).await;
+    Controller::new(deployments)
+        .owns(Api::<ReplicaSet>::all(client))
+        .run(reconcile, context, stop)
+        .await;
 }
 
-async fn reconcile(seen: Arc<Deployment>, context: Arc<Context>) -> Result<Action, ReconcileError> {
+async fn reconcile(seen: Arc<Deployment>, context: Arc<Context>) -> Looked {
     let namespace = seen.namespace().unwrap_or_default();
     let deployments: Api<Deployment> = context.api(&namespace);
     let deployment = deployments
@@ -49,14 +47,14 @@ async fn reconcile(seen: Arc<Deployment>, context: Arc<Context>) -> Result<Actio
         .await
         .map_err(failed("read the Deployment"))?;
     let Some(deployment) = deployment.filter(|one| one.uid() == seen.uid()) else {
-        return Ok(Action::await_change());
+        return Ok(None);
     };
     let sets: Api<ReplicaSet> = context.api(&namespace);
     let owned = owned(&deployment, &sets).await?;
     let plan = plan(&deployment, &owned, context.clock.now());
     act(&deployment, &sets, &plan).await?;
     write_status(&deployments, &deployment, &plan).await?;
-    Ok(look_again(plan.again))
+    Ok(plan.again)
 }
 
 async fn owned(

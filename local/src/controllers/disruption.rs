@@ -22,13 +22,14 @@ use kube::{
     Api, Client, ResourceExt as _,
     api::{ListParams, Patch, PatchParams},
     core::{Selector, SelectorExt as _},
-    runtime::{Controller, controller::Action, reflector::ObjectRef, watcher},
 };
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Context, ReconcileError, after, drive, failed, look_again,
+    Context, ReconcileError,
+    drive::{Controller, Looked, key_of},
+    failed,
     pods::{is_active, is_ready},
 };
 use crate::clock::Clock;
@@ -52,27 +53,18 @@ pub struct Plan {
 pub async fn run(client: Client, clock: Clock, stop: CancellationToken) {
     let context = Context::new(client.clone(), clock);
     let budgets = Api::<PodDisruptionBudget>::all(client.clone());
-    let controller = Controller::new(budgets, watcher::Config::default());
-    let known = controller.store();
-    let looks = controller
-        .watches(
-            Api::<Pod>::all(client),
-            watcher::Config::default(),
-            move |pod| {
-                let covering = known.state().into_iter();
-                covering
-                    .filter(|budget| covers(budget, &pod))
-                    .map(|budget| ObjectRef::from_obj(&*budget))
-                    .collect::<Vec<_>>()
-            },
-        )
-        .graceful_shutdown_on(stop.cancelled_owned())
-        .run(
-            reconcile,
-            |object, error, _| after(&*object, error),
-            context,
-        );
-    drive(looks).await;
+    let controller = Controller::new(budgets);
+    let known = controller.known();
+    controller
+        .watches(Api::<Pod>::all(client), move |pod| {
+            let covering = known.all().into_iter();
+            covering
+                .filter(|budget| covers(budget, pod))
+                .map(|budget| key_of(&*budget))
+                .collect()
+        })
+        .run(reconcile, context, stop)
+        .await;
 }
 
 fn selector_of(budget: &PodDisruptionBudget) -> Option<Selector> {
@@ -85,10 +77,7 @@ fn covers(budget: &PodDisruptionBudget, pod: &Pod) -> bool {
         && selector_of(budget).is_some_and(|selector| selector.matches(pod.labels()))
 }
 
-async fn reconcile(
-    seen: Arc<PodDisruptionBudget>,
-    context: Arc<Context>,
-) -> Result<Action, ReconcileError> {
+async fn reconcile(seen: Arc<PodDisruptionBudget>, context: Arc<Context>) -> Looked {
     let namespace = seen.namespace().unwrap_or_default();
     let budgets: Api<PodDisruptionBudget> = context.api(&namespace);
     let budget = budgets
@@ -96,7 +85,7 @@ async fn reconcile(
         .await
         .map_err(failed("read the PodDisruptionBudget"))?;
     let Some(budget) = budget.filter(|budget| budget.uid() == seen.uid()) else {
-        return Ok(Action::await_change());
+        return Ok(None);
     };
     let pods = match selector_of(&budget) {
         Some(selector) => {
@@ -123,7 +112,7 @@ async fn reconcile(
             .await
             .map_err(failed("write the PodDisruptionBudget's status"))?;
     }
-    Ok(look_again(plan.again))
+    Ok(plan.again)
 }
 
 /// The status as a merge patch, which keeps what it does not mention.

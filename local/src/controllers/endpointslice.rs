@@ -21,17 +21,13 @@ use k8s_openapi::{
 use kube::{
     Api, Client, ResourceExt as _,
     api::{DeleteParams, ListParams, ObjectMeta, PostParams},
-    runtime::{
-        Controller,
-        controller::Action,
-        reflector::{ObjectRef, Store},
-        watcher,
-    },
 };
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Context, ReconcileError, after, controlled_by, drive, failed,
+    Context, ReconcileError, controlled_by,
+    drive::{Controller, Key, Known, Looked, key_of},
+    failed,
     pods::{is_finished, is_ready, is_terminating},
 };
 use crate::clock::Clock;
@@ -65,39 +61,27 @@ pub struct Plan {
 pub async fn run(client: Client, clock: Clock, stop: CancellationToken) {
     let context = Context::new(client.clone(), clock);
     let services = Api::<Service>::all(client.clone());
-    let controller = Controller::new(services, watcher::Config::default());
-    let known = controller.store();
-    let looks = controller
-        .owns(
-            Api::<EndpointSlice>::all(client.clone()),
-            watcher::Config::default(),
-        )
-        .watches(
-            Api::<Pod>::all(client),
-            watcher::Config::default(),
-            move |pod| beside(&pod, &known),
-        )
-        .graceful_shutdown_on(stop.cancelled_owned())
-        .run(
-            reconcile,
-            |object, error, _| after(&*object, error),
-            context,
-        );
-    drive(looks).await;
+    let controller = Controller::new(services);
+    let known = controller.known();
+    controller
+        .owns(Api::<EndpointSlice>::all(client.clone()))
+        .watches(Api::<Pod>::all(client), move |pod| beside(pod, &known))
+        .run(reconcile, context, stop)
+        .await;
 }
 
 /// The Services that a change of `pod` may concern: all of its namespace that select, because the
 /// labels that it had before the change are not known.
-fn beside(pod: &Pod, known: &Store<Service>) -> Vec<ObjectRef<Service>> {
+fn beside(pod: &Pod, known: &Known<Service>) -> Vec<Key> {
     known
-        .state()
+        .all()
         .iter()
         .filter(|service| service.namespace() == pod.namespace() && selector(service).is_some())
-        .map(|service| ObjectRef::from_obj(&**service))
+        .map(|service| key_of(&**service))
         .collect()
 }
 
-async fn reconcile(seen: Arc<Service>, context: Arc<Context>) -> Result<Action, ReconcileError> {
+async fn reconcile(seen: Arc<Service>, context: Arc<Context>) -> Looked {
     let namespace = seen.namespace().unwrap_or_default();
     let services: Api<Service> = context.api(&namespace);
     let service = services
@@ -106,10 +90,10 @@ async fn reconcile(seen: Arc<Service>, context: Arc<Context>) -> Result<Action, 
         .map_err(failed("read the Service"))?;
     let Some(service) = service.filter(|service| service.metadata.deletion_timestamp.is_none())
     else {
-        return Ok(Action::await_change());
+        return Ok(None);
     };
     let Some(selector) = selector(&service) else {
-        return Ok(Action::await_change());
+        return Ok(None);
     };
     let query: Vec<String> = selector
         .iter()
@@ -134,7 +118,7 @@ async fn reconcile(seen: Arc<Service>, context: Arc<Context>) -> Result<Action, 
         &context,
     )
     .await?;
-    Ok(Action::await_change())
+    Ok(None)
 }
 
 async fn act(

@@ -18,13 +18,14 @@ use k8s_openapi::{
 use kube::{
     Api, Client, ResourceExt as _,
     api::{DeleteParams, ListParams, Patch, PatchParams, Preconditions},
-    runtime::{Controller, controller::Action, watcher},
 };
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Context, ReconcileError, after, controlled_by, drive, failed, look_again,
+    Context, ReconcileError, controlled_by,
+    drive::{Controller, Looked},
+    failed,
     pods::{is_active, is_controlled_by, is_ready, phase},
 };
 use crate::clock::Clock;
@@ -66,18 +67,13 @@ pub struct Plan<'a> {
 pub async fn run(client: Client, clock: Clock, stop: CancellationToken) {
     let context = Context::new(client.clone(), clock);
     let jobs = Api::<Job>::all(client.clone());
-    let looks = Controller::new(jobs, watcher::Config::default())
-        .owns(Api::<Pod>::all(client), watcher::Config::default())
-        .graceful_shutdown_on(stop.cancelled_owned())
-        .run(
-            reconcile,
-            |object, error, _| after(&*object, error),
-            context,
-        );
-    drive(looks).await;
+    Controller::new(jobs)
+        .owns(Api::<Pod>::all(client))
+        .run(reconcile, context, stop)
+        .await;
 }
 
-async fn reconcile(seen: Arc<Job>, context: Arc<Context>) -> Result<Action, ReconcileError> {
+async fn reconcile(seen: Arc<Job>, context: Arc<Context>) -> Looked {
     let namespace = seen.namespace().unwrap_or_default();
     let jobs: Api<Job> = context.api(&namespace);
     let job = jobs
@@ -87,7 +83,7 @@ async fn reconcile(seen: Arc<Job>, context: Arc<Context>) -> Result<Action, Reco
     let Some(job) =
         job.filter(|job| job.uid() == seen.uid() && job.metadata.deletion_timestamp.is_none())
     else {
-        return Ok(Action::await_change());
+        return Ok(None);
     };
     let uid = job.uid().unwrap_or_default();
     let pods: Api<Pod> = context.api(&namespace);
@@ -112,7 +108,7 @@ async fn reconcile(seen: Arc<Job>, context: Arc<Context>) -> Result<Action, Reco
             .await
             .map_err(failed("delete the finished Job"))?;
     }
-    Ok(look_again(plan.again))
+    Ok(plan.again)
 }
 
 async fn create_pod(job: &Job, context: &Context) -> Result<(), ReconcileError> {

@@ -16,13 +16,14 @@ use kube::{
     Api, Client, ResourceExt as _,
     api::{ListParams, Patch, PatchParams},
     core::Selector,
-    runtime::{Controller, controller::Action, watcher},
 };
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Context, ReconcileError, after, controlled_by, drive, failed, look_again,
+    Context, ReconcileError, controlled_by,
+    drive::{Controller, Looked},
+    failed,
     pods::{is_active, is_controlled_by, is_ready, phase, ready_since, until_available},
 };
 use crate::clock::Clock;
@@ -50,18 +51,13 @@ pub struct Plan<'a> {
 pub async fn run(client: Client, clock: Clock, stop: CancellationToken) {
     let context = Context::new(client.clone(), clock);
     let sets = Api::<ReplicaSet>::all(client.clone());
-    let looks = Controller::new(sets, watcher::Config::default())
-        .owns(Api::<Pod>::all(client), watcher::Config::default())
-        .graceful_shutdown_on(stop.cancelled_owned())
-        .run(
-            reconcile,
-            |object, error, _| after(&*object, error),
-            context,
-        );
-    drive(looks).await;
+    Controller::new(sets)
+        .owns(Api::<Pod>::all(client))
+        .run(reconcile, context, stop)
+        .await;
 }
 
-async fn reconcile(seen: Arc<ReplicaSet>, context: Arc<Context>) -> Result<Action, ReconcileError> {
+async fn reconcile(seen: Arc<ReplicaSet>, context: Arc<Context>) -> Looked {
     let namespace = seen.namespace().unwrap_or_default();
     let sets: Api<ReplicaSet> = context.api(&namespace);
     let set = sets
@@ -69,7 +65,7 @@ async fn reconcile(seen: Arc<ReplicaSet>, context: Arc<Context>) -> Result<Actio
         .await
         .map_err(failed("read the ReplicaSet"))?;
     let Some(set) = set.filter(|set| set.uid() == seen.uid()) else {
-        return Ok(Action::await_change());
+        return Ok(None);
     };
     let pods = owned_pods(&set, &context).await?;
     let plan = plan(&set, &pods, context.clock.now());
@@ -92,7 +88,7 @@ async fn reconcile(seen: Arc<ReplicaSet>, context: Arc<Context>) -> Result<Actio
     for pod in &plan.delete {
         context.delete_pod(pod).await?;
     }
-    Ok(look_again(plan.again))
+    Ok(plan.again)
 }
 
 async fn owned_pods(set: &ReplicaSet, context: &Context) -> Result<Vec<Pod>, ReconcileError> {

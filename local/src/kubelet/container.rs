@@ -105,6 +105,7 @@ impl Life<'_> {
                 attempt,
             };
             let started = tokio::select! {
+                biased;
                 started = self.shared.runtime.start(start) => started,
                 () = self.ending() => return None,
             };
@@ -142,6 +143,7 @@ impl Life<'_> {
         let mut told = None;
         loop {
             let heard = tokio::select! {
+                biased;
                 happening = process.next() => Heard::Runtime(happening),
                 Some(news) = news.recv() => Heard::Probes(news),
                 () = &mut probes => continue,
@@ -198,6 +200,7 @@ impl Life<'_> {
         let polite = async {
             let hook = hook::pre_stop(&self.container, self.pod_ip, exec);
             tokio::select! {
+                biased;
                 ran = hook => if let Err(why) = ran {
                     self.tell(Tone::Warning, "FailedPreStopHook", &format!("PreStopHook failed: {why}"));
                 },
@@ -207,6 +210,7 @@ impl Life<'_> {
             exited(&mut *process).await
         };
         tokio::select! {
+            biased;
             exit = polite => return exit,
             () = self.grace_over() => {}
         }
@@ -222,6 +226,7 @@ impl Life<'_> {
                 .borrow_and_update()
                 .map_or_else(|| grace_of(&self.shared.pod), |e| e.grace);
             tokio::select! {
+                biased;
                 () = tokio::time::sleep(grace) => return,
                 changed = ending.changed() => if changed.is_err() { return },
             }
@@ -250,6 +255,7 @@ impl Life<'_> {
 
     async fn pause(&self, pause: Duration) -> bool {
         tokio::select! {
+            biased;
             () = tokio::time::sleep(pause) => true,
             () = self.ending() => false,
         }

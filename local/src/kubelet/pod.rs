@@ -46,6 +46,7 @@ impl Worker {
     pub(super) async fn run(self) {
         let address = watch::Sender::new(None);
         let lease = tokio::select! {
+            biased;
             lease = self.live(&address) => lease,
             () = self.report_changes(&address) => None,
         };
@@ -99,6 +100,7 @@ impl Worker {
                 Err(error) => self.refuse("NoPodAddress", &error.to_string()),
             }
             tokio::select! {
+                biased;
                 () = tokio::time::sleep(RETRY_ADDRESS) => {}
                 _ = ending.wait_for(Option::is_some) => return None,
             }
@@ -154,6 +156,7 @@ impl Worker {
             let retry = self.report(&pod, address, &mut written).await.is_err();
             let pause = if retry { RETRY_WRITE } else { Duration::MAX };
             tokio::select! {
+                biased;
                 changed = view.changed() => if changed.is_err() { return std::future::pending().await },
                 changed = seen.changed() => if changed.is_err() { return std::future::pending().await },
                 changed = ending.changed() => if changed.is_err() { return std::future::pending().await },
@@ -236,6 +239,7 @@ impl Worker {
                 Err(error) => tracing::warn!(pod = pod.name_any(), %error, "cannot delete a pod"),
             }
             tokio::select! {
+                biased;
                 () = tokio::time::sleep(RETRY_WRITE) => {}
                 _ = ending.wait_for(|ending| ending.is_none_or(|e| e.why != Why::Deleted)) => return,
             }

@@ -9,7 +9,7 @@ use super::fields::{self, ABSENT};
 use super::symbols::{HASH, Symbols};
 
 /// What happened in one namespace.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Course {
     /// Per followed field, its values, each different from the one before.
     pub sequences: BTreeMap<String, Vec<String>>,

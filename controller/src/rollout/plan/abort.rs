@@ -19,6 +19,8 @@ pub(super) struct Abort {
     pub(super) aborted: bool,
     /// It is since this look, and this is why.
     pub(super) detail: Option<String>,
+    /// The progress deadline is why.
+    pub(super) too_late: bool,
     /// A fuse is why.
     pub(super) by_fuse: bool,
     /// People want to go on in spite of an earlier abort.
@@ -41,6 +43,7 @@ pub(super) fn decide(scene: &Scene<'_>) -> Abort {
             detail: news.then_some(detail),
             by_fuse: true,
             forgiven,
+            ..abort
         };
     }
     if scene.promote_full() || scene.in_rollback_window() {

@@ -10,7 +10,6 @@ use crds::rollout::status::BlueGreenStatus;
 use super::abort::Abort;
 use super::restart::{self, Restart};
 use super::{Draft, Plan, Scene, metadata, revision, status, workload};
-use crate::rollout::names;
 use crate::rollout::observe::ReplicaSetView;
 use crate::rollout::spec::BlueGreen;
 
@@ -124,11 +123,7 @@ impl<'a> Look<'a> {
             return false;
         };
         let is_stable = stable.hash == self.new.hash;
-        // Creation times are whole seconds; within one, the history tells.
-        let has_history = self.new.annotations.contains_key(names::REVISION_HISTORY);
-        let came_back = is_stable
-            || self.new.created < stable.created
-            || (self.new.created == stable.created && has_history);
+        let came_back = is_stable || self.new.created < stable.created;
         // Still up because of the delay after the last switch.
         let in_delay = self
             .new

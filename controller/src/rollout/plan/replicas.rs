@@ -9,7 +9,9 @@ use crds::rollout::status::TrafficWeights;
 
 use super::abort::Abort;
 use super::basic::{self, Desired};
-use super::{Action, Draft, Plan, ReplicaSetChange, Scene, conditions, shrink, status, weight};
+use super::{
+    Action, Draft, Plan, ReplicaSetChange, Scene, Written, conditions, shrink, status, weight,
+};
 use crate::rollout::names;
 use crate::rollout::observe::ReplicaSetView;
 use crate::rollout::spec::{CanaryScale, Routing, Step};
@@ -274,7 +276,7 @@ pub(super) fn resize(scene: &Scene<'_>, set: &ReplicaSetView, to: i32, draft: &m
         let (name, revision, from) = (&set.name, set.revision, set.desired);
         let text =
             format!("Scaled {way} ReplicaSet {name} (revision {revision}) from {from} to {to}");
-        draft.event("ScalingReplicaSet", text);
+        draft.event_of(Written::ReplicaSet(name.clone()), "ScalingReplicaSet", text);
     }
     draft
         .actions

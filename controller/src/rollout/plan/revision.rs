@@ -8,8 +8,8 @@ use kube::ResourceExt as _;
 
 use super::conditions::{self, Verdict};
 use super::{
-    Action, Draft, EventNote, NewReplicaSet, Plan, ReplicaSetChange, Scene, affinity, metadata,
-    pause, phase, status,
+    Action, Draft, EventNote, NewReplicaSet, Plan, ReplicaSetChange, Scene, Written, affinity,
+    metadata, pause, phase, status,
 };
 use crate::rollout::names;
 use crate::rollout::observe::ReplicaSetView;
@@ -83,12 +83,14 @@ pub(super) fn create(scene: &Scene<'_>) -> Plan {
         })));
     if scene.revision() != revision {
         draft.actions.push(Action::NumberRollout(revision));
-        draft.event(
+        draft.event_of(
+            Written::Number,
             "RolloutUpdated",
             format!("Rollout updated to revision {revision}"),
         );
     }
-    draft.event(
+    draft.event_of(
+        Written::ReplicaSet(name.clone()),
         "NewReplicaSetCreated",
         format!("Created ReplicaSet {name} (revision {revision})"),
     );
@@ -136,9 +138,11 @@ pub(super) fn number(scene: &Scene<'_>, new: &ReplicaSetView) -> Option<Plan> {
     if scene.revision() != wanted {
         plan.actions.push(Action::NumberRollout(wanted));
         plan.events.push(EventNote {
-            warning: false,
-            reason: "RolloutUpdated".to_owned(),
-            message: format!("Rollout updated to revision {wanted}"),
+            of: Some(Written::Number),
+            ..EventNote::normal(
+                "RolloutUpdated",
+                format!("Rollout updated to revision {wanted}"),
+            )
         });
     }
     plan.actions.sort_by_key(Action::stage);
@@ -238,7 +242,8 @@ pub(super) fn clean_up(scene: &Scene<'_>, draft: &mut Draft) {
         .len()
         .saturating_sub(scene.strategy.revision_history_limit);
     let mut oldest_first = scene.others.clone();
-    oldest_first.sort_by_key(|set| set.created);
+    // Creation times are whole seconds.
+    oldest_first.sort_by_key(|set| (set.created, set.revision));
     let idle = |set: &&&ReplicaSetView| set.desired == 0 && set.current == 0 && set.observed;
     for set in oldest_first.iter().take(surplus).filter(idle) {
         draft.actions.push(Action::DeleteReplicaSet {

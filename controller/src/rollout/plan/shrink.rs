@@ -219,9 +219,11 @@ fn is_referenced(scene: &Scene<'_>, set: &ReplicaSetView) -> bool {
     let weights = weights
         .into_iter()
         .flat_map(|weights| [&weights.canary, &weights.stable]);
-    let services = scene.strategy.services();
+    // Of two that take turns, one leads to old pods until its next turn, and nobody uses it.
+    let turns = |field: &str| field.starts_with("canary.pingPong");
+    let services = scene.strategy.services().into_iter();
     let services = services
-        .into_iter()
+        .filter(|(field, _)| !turns(field))
         .filter_map(|(_, name)| scene.observed.services.get(name));
     let mut hashes = weights
         .filter_map(|destination| destination.pod_template_hash.as_deref())

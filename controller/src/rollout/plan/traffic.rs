@@ -11,7 +11,7 @@ use kube::ResourceExt as _;
 use uplink::document::HeaderRoute;
 
 use super::abort::Abort;
-use super::{Action, Draft, Scene, weight};
+use super::{Action, Draft, Scene, Written, weight};
 use crate::rollout::observe::ReplicaSetView;
 use crate::rollout::spec::{Canary, Step};
 use crate::traffic::{RolloutKey, TrafficOrder};
@@ -96,7 +96,8 @@ fn ensure(scene: &Scene<'_>, name: &str, set: &ReplicaSetView, checked: bool, dr
     }
     let from = service.hash().unwrap_or_default();
     let to = &set.hash;
-    draft.event(
+    draft.event_of(
+        Written::Service(name.to_owned()),
         "SwitchService",
         format!("Switched selector for service '{name}' from '{from}' to '{to}'"),
     );

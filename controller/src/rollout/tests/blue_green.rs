@@ -1,10 +1,12 @@
 //! Blue-green, by its Services and through the proxies; pods that are taken from a Deployment.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crds::{AnalysisTemplate, Rollout};
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::api::{Patch, PatchParams};
+use local::api::Verdict;
 use serde_json::{Value, json};
 
 use super::cluster::{Cluster, is, key, rollout, template};
@@ -185,4 +187,27 @@ async fn a_workload_that_comes_late_is_noticed() {
     cluster
         .until("it is healthy", |status| is(status, "Healthy"))
         .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_pass_wrote_is_told_though_it_met_another_write_after_that() {
+    let cluster = Cluster::without_controller().await;
+    let met = AtomicBool::new(false);
+    cluster.server.on_write(move |write| {
+        let is_size = write.resource == "replicasets" && write.method == http::Method::PATCH;
+        if write.client != "controller" || !is_size || met.swap(true, Ordering::Relaxed) {
+            return Verdict::Proceed;
+        }
+        let status = kube::core::Status::failure("somebody was faster", "Conflict");
+        Verdict::Refuse(Box::new(status.with_code(409)))
+    });
+    let cluster = cluster.with_controller("controller");
+    cluster.create::<Rollout>(blue_green(&json!({}))).await;
+    cluster
+        .until("it is healthy", |status| is(status, "Healthy"))
+        .await;
+    let begin = "SwitchService: Switched selector for service 'web-canary' from '' to";
+    let events = cluster.events().await;
+    let told = events.iter().filter(|event| event.starts_with(begin));
+    assert_eq!(told.count(), 1, "{events:#?}");
 }

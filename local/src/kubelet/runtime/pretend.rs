@@ -212,6 +212,7 @@ impl Pretended {
             }
         };
         tokio::select! {
+            biased;
             () = due => {}
             changed = self.rules.changed() => {
                 if changed.is_err() {

@@ -1,7 +1,7 @@
 //! Secrets are told to nobody.
 
 use std::io::Write;
-use std::sync::Mutex;
+use std::sync::{Mutex, OnceLock};
 
 use k8s_openapi::api::core::v1::Secret;
 
@@ -19,6 +19,10 @@ struct Log(Arc<Mutex<Vec<u8>>>);
 impl Log {
     /// Takes what is logged in this thread.
     fn listen(&self) -> tracing::subscriber::DefaultGuard {
+        // With one subscriber alone, tracing asks the thread that comes to a line first whether anybody
+        // listens, and remembers the answer for all: another test's thread would say no.
+        static SECOND: OnceLock<tracing::Dispatch> = OnceLock::new();
+        SECOND.get_or_init(|| tracing::Dispatch::new(tracing_subscriber::registry()));
         let writer = self.clone();
         let subscriber = tracing_subscriber::fmt()
             .with_env_filter(crate::run::log_filter("trace"))

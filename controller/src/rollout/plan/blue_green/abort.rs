@@ -19,7 +19,11 @@ pub(super) fn decide(look: &Look<'_>) -> Abort {
     }
     abort.aborted = scene.was.abort == Some(true);
     if !abort.aborted && !abort.forgiven {
-        abort.detail = failed_run(look).or_else(|| too_late(look));
+        abort.detail = failed_run(look);
+        if abort.detail.is_none() {
+            abort.detail = too_late(look);
+            abort.too_late = abort.detail.is_some();
+        }
         abort.aborted = abort.detail.is_some();
     }
     abort

@@ -54,6 +54,9 @@ pub(super) fn advance(look: &Look<'_>, outcome: &Outcome, draft: &mut Draft) -> 
     let none = scene.was.abort.filter(|abort| !abort);
     next.abort = next.abort.or(none);
     let aborted = next.abort == Some(true);
+    if let Some(detail) = look.abort.detail.as_deref().filter(|_| look.abort.too_late) {
+        draft.warning("RolloutAborted", detail);
+    }
     conditions::update(scene, &mut next, aborted.then_some(&look.abort), draft);
     explain(look, outcome, &mut next);
     pause::tell(scene, &next, draft);

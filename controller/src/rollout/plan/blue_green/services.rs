@@ -1,6 +1,6 @@
 //! The two Services: which pods they are to select after this pass.
 
-use super::super::{Action, Draft};
+use super::super::{Action, Draft, Written};
 use super::pause::Pause;
 use super::{Look, selected};
 
@@ -64,7 +64,8 @@ fn switch(look: &Look<'_>, name: &str, hash: &str, draft: &mut Draft) {
         return;
     }
     let from = service.hash().unwrap_or_default();
-    draft.event(
+    draft.event_of(
+        Written::Service(name.to_owned()),
         "SwitchService",
         format!("Switched selector for service '{name}' from '{from}' to '{hash}'"),
     );

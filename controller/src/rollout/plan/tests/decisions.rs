@@ -11,12 +11,14 @@ use crate::traffic::FuseTrip;
 const NO: Abort = Abort {
     aborted: false,
     detail: None,
+    too_late: false,
     by_fuse: false,
     forgiven: false,
 };
 const YES: Abort = Abort {
     aborted: true,
     detail: None,
+    too_late: false,
     by_fuse: false,
     forgiven: false,
 };

@@ -68,6 +68,10 @@ fn stables_service_never_changes_its_pods() {
         (selects(&world, "ping"), selects(&world, "pong")),
         (first, second.clone())
     );
+    assert!(
+        world.set(1).has_deadline(),
+        "old pods go, though a Service leads to them"
+    );
     world.release(3);
     world.settle();
     let third = world.set(3).hash.clone();
