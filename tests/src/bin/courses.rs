@@ -26,7 +26,7 @@ use tokio::process::Command;
 
 /// How often a scenario is played before it counts as another than Argo's: its own recordings differ
 /// among themselves.
-const PLAYS: usize = 3;
+const PLAYS: usize = 5;
 /// The namespace of the controller that sees all of them.
 const HOME: &str = "sluice";
 /// What a controller must not log.
@@ -224,7 +224,12 @@ fn judge(scenario: &Scenario, course: &Course, deliberate: &[Deliberate]) -> Vec
         Some(expected) => compare(&expected, course),
         None => vec![Difference::not_recorded()],
     };
-    differences::undeliberate(deliberate, &scenario.name, differs)
+    let mut differs = differences::undeliberate(deliberate, &scenario.name, differs);
+    if scenario.restarts_controller() {
+        // What was told in the moment of the kill never arrives; Argo's events are those of its log.
+        differs.retain(|it| !it.field.starts_with("events["));
+    }
+    differs
 }
 
 /// Courses are kept beside the logs, for whoever looks into a difference.

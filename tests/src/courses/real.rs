@@ -113,6 +113,10 @@ impl Real {
     pub async fn play(self: &Arc<Self>, scenarios: &[Scenario], round: usize) -> Vec<Course> {
         let mut courses = vec![Course::default(); scenarios.len()];
         for restarts in [true, false] {
+            let any = |it: &Scenario| it.restarts_controller() == restarts;
+            if !scenarios.iter().any(any) {
+                continue;
+            }
             let whole = if restarts {
                 None
             } else {
