@@ -129,6 +129,9 @@ pub async fn play_pretended(scenario: &Scenario, cut: Option<usize>) -> Played {
     }
 }
 
+/// Whoever kills a controller for what it did is never as fast as it: what it tells of that is told.
+const BEFORE_A_KILL: Duration = Duration::from_millis(10);
+
 /// A network on which there is only the service of the answers.
 fn means(answers: Arc<Answers>) -> controller::analysis::Means {
     let network = Network::new(move |request| {
@@ -210,8 +213,12 @@ fn cluster(
 
 fn restart(ours: Arc<Ours>) -> Restart {
     Arc::new(move || -> BoxFuture<'static, ()> {
-        ours.restart();
-        std::future::ready(()).boxed()
+        let ours = ours.clone();
+        let killed = async move {
+            tokio::time::sleep(BEFORE_A_KILL).await;
+            ours.restart();
+        };
+        killed.boxed()
     })
 }
 

@@ -398,7 +398,7 @@ fn back_to_the_version_before_within_the_delay_skips_the_pause() {
     for (seconds, active) in [(30, 3), (90, 2)] {
         let mut world = World::blue_green_updating(settings.clone());
         for (later, set) in (0..).zip(&mut world.observed.replica_sets) {
-            set.created = set.created + jiff::SignedDuration::from_secs(later);
+            set.created += jiff::SignedDuration::from_secs(later);
         }
         world.status_mut().pause_conditions.clear();
         world.settle();
